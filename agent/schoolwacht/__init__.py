@@ -1,0 +1,1 @@
+"""What the agent and the collector agree on: the event, the wire, the errors, the configuration loader."""

@@ -1,0 +1,124 @@
+"""What follows from an event alone: ECS category, type and kind, client and server, domains, ``related.*``.
+
+It never travels: the agent adds it to what it prints, the collector to what it stores.
+Source: ECS "categorization fields" (event.kind, event.category, event.type) and "related fields".
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+from schoolwacht.domains import split
+from schoolwacht.event import ECS_VERSION, KEYWORD_MAX, LIST_MAX, Dataset, Event
+
+
+class Categories(NamedTuple):
+    """``event.kind``, ``event.category`` and ``event.type`` of a dataset."""
+
+    kind: str
+    category: tuple[str, ...]
+    type: tuple[str, ...]
+
+
+def _protocol(*category: str) -> Categories:
+    return Categories("event", ("network", *category), ("connection", "protocol"))
+
+
+TAXONOMY: MappingProxyType[Dataset, Categories] = MappingProxyType(
+    {
+        Dataset.FLOW: Categories("event", ("network",), ("connection",)),
+        Dataset.DNS: _protocol(),
+        Dataset.TLS: _protocol(),
+        Dataset.HTTP: _protocol("web"),
+        Dataset.FILE: Categories("event", ("network", "file"), ("info",)),
+        Dataset.SSH: _protocol("session"),
+        Dataset.SMB: _protocol("file"),
+        Dataset.KRB5: _protocol("authentication"),
+        Dataset.RDP: _protocol("session"),
+        Dataset.DCERPC: _protocol(),
+        Dataset.SMTP: _protocol("email"),
+        Dataset.FTP: _protocol("file"),
+        Dataset.SNMP: _protocol(),
+        Dataset.SIP: _protocol(),
+        Dataset.RFB: _protocol("session"),
+        Dataset.MQTT: _protocol(),
+        Dataset.QUIC: _protocol(),
+        Dataset.DHCP: _protocol(),
+        Dataset.ARP: _protocol(),
+        Dataset.ANOMALY: Categories("event", ("network",), ("error",)),
+        Dataset.SIGNAL: Categories("alert", ("network", "intrusion_detection"), ("info",)),
+        Dataset.HEALTH: Categories("metric", ("host",), ("info",)),
+    }
+)
+
+# Here the source is not the client: what they say is of a state or a packet, not of a conversation.
+_WITHOUT_CLIENT = frozenset({Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.HEALTH})
+
+# Lists shared by every event of a dataset: encoders only read them.
+_CATEGORY = {dataset: list(entry.category) for dataset, entry in TAXONOMY.items()}
+_TYPE = {dataset: list(entry.type) for dataset, entry in TAXONOMY.items()}
+
+
+def derive(event: Event) -> None:
+    """Fill in what follows from the event, in place. A source states the client as ``source.*``, in every dataset.
+
+    What the agent set itself (``event.type: denied`` of a blocked packet, say) stays.
+    """
+    dataset = event.event_dataset
+    event.ecs_version = ECS_VERSION
+    if event.event_kind is None:
+        event.event_kind = TAXONOMY[dataset].kind
+    if event.event_category is None:
+        event.event_category = _CATEGORY[dataset]
+    if event.event_type is None:
+        event.event_type = _TYPE[dataset]
+    event.source_address = event.source_ip
+    event.destination_address = event.destination_ip
+    if dataset not in _WITHOUT_CLIENT:
+        event.client_ip, event.client_port = event.source_ip, event.source_port
+        event.server_ip, event.server_port = event.destination_ip, event.destination_port
+    if event.dns_question_name is not None:
+        event.dns_question_registered_domain, event.dns_question_subdomain = split(event.dns_question_name)
+    event.related_ip = _addresses(event)
+    event.related_hosts = _names(event)
+    event.related_hash = _hashes(event)
+
+
+def _addresses(event: Event) -> list[str] | None:
+    found = dict.fromkeys((event.source_ip, event.destination_ip))
+    if event.dns_resolved_ip:
+        found.update(dict.fromkeys(event.dns_resolved_ip))
+    for address in (event.nsm_arp_sender_ip, event.nsm_arp_target_ip, event.nsm_dhcp_assigned_ip):
+        if address is not None:
+            found[address] = None
+    found.pop(None, None)
+    return [address for address in found if address is not None][:LIST_MAX] or None
+
+
+def _names(event: Event) -> list[str] | None:
+    found = dict.fromkeys(
+        (
+            event.dns_question_name,
+            event.tls_client_server_name,
+            event.url_domain,
+            event.nsm_dhcp_client_hostname,
+        )
+    )
+    return [name for name in found if name and len(name) <= KEYWORD_MAX] or None
+
+
+def _hashes(event: Event) -> list[str] | None:
+    found = dict.fromkeys(
+        (
+            event.file_hash_md5,
+            event.file_hash_sha1,
+            event.file_hash_sha256,
+            event.tls_server_hash_sha1,
+            event.tls_server_hash_sha256,
+            event.tls_client_ja3,
+            event.tls_server_ja3s,
+            event.nsm_tls_ja4,
+        )
+    )
+    return [digest for digest in found if digest] or None

@@ -1,0 +1,27 @@
+"""Domain names: the registrable domain by the public suffix list that the package ``publicsuffixlist`` ships.
+
+Source: publicsuffix.org; RFC 8499 for the terms. Answers are kept for the 65,536 names asked last.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from publicsuffixlist import PublicSuffixList
+
+_suffixes = PublicSuffixList(accept_unknown=True)
+
+
+@lru_cache(maxsize=65_536)
+def split(name: str) -> tuple[str | None, str | None]:
+    """The registrable domain of a name and what stands before it: ``("example.nl", "www")``.
+
+    Both None for a public suffix, a single label, a reverse look-up (``.arpa``) or an empty name.
+    """
+    name = name.rstrip(".").lower()
+    if "." not in name or name.endswith(".arpa"):
+        return None, None
+    registered = _suffixes.privatesuffix(name)
+    if registered is None:
+        return None, None
+    return registered, name[: -len(registered) - 1] or None

@@ -1,0 +1,1 @@
+"""The agent at a school: captures, normalises, keeps on disk and sends."""

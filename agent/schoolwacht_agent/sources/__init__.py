@@ -1,0 +1,1 @@
+"""Sources of events: Suricata's EVE, and our own packet reader."""

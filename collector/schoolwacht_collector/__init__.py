@@ -1,0 +1,1 @@
+"""The collector: takes batches in, matches, stores, folds signals into alerts and tells the CERT."""

@@ -1,0 +1,1 @@
+"""The store: one port, SQLite and Elasticsearch behind it."""

@@ -1,0 +1,1 @@
+"""Matching at intake: indicators against every event."""

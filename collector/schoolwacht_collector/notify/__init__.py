@@ -1,0 +1,1 @@
+"""Notification: an outbox in the store, and one file a kind of target."""

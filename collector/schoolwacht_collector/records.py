@@ -1,0 +1,178 @@
+"""What the collector keeps besides events: alerts, deliveries, agents, indicators, leases.
+
+Frozen; a change is a new struct put under the old one's version. Names on disk are dotted ECS names like an event's,
+so one query language serves all. A record's id is its field ``id``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from msgspec import Struct, field
+
+from schoolwacht_collector.index.port import Kind
+
+
+class AlertState(StrEnum):
+    """Where an alert stands in triage."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+
+
+class Severity(StrEnum):
+    """Severity of an alert, from its score: ≥ 80, ≥ 60, ≥ 40, ≥ 20, below."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFORMATIONAL = "informational"
+
+
+class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Signals of one rule, school and entity, folded: what a person sees.
+
+    ``timestamp`` is the time of the last change, ``opened`` the arrival of the first signal (both system time);
+    ``first`` and ``last`` are times of the traffic. ``examples`` are ids of signals, oldest first.
+    """
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    state: AlertState = field(name="alert.state")
+    key: str = field(name="signal.key")
+    title: str = field(name="alert.title")
+    severity: Severity = field(name="alert.severity")
+    score: int = field(name="alert.score")
+    count: int = field(name="alert.count")
+    opened: datetime = field(name="alert.opened")
+    first: datetime = field(name="alert.first")
+    last: datetime = field(name="alert.last")
+    entity: str = field(name="signal.entity")
+    rule_id: str = field(name="rule.id")
+    rule_name: str = field(name="rule.name")
+    rule_ruleset: str = field(name="rule.ruleset")
+    detection: str | None = field(default=None, name="signal.detection")
+    rule_category: str | None = field(default=None, name="rule.category")
+    board: str = field(name="organization.id")
+    school: str = field(name="school.location")
+    agent: str = field(name="observer.name")
+    tactic_id: tuple[str, ...] = field(default=(), name="threat.tactic.id")
+    tactic_name: tuple[str, ...] = field(default=(), name="threat.tactic.name")
+    technique_id: tuple[str, ...] = field(default=(), name="threat.technique.id")
+    technique_name: tuple[str, ...] = field(default=(), name="threat.technique.name")
+    indicator_id: str | None = field(default=None, name="threat.indicator.id")
+    indicator_type: str | None = field(default=None, name="threat.indicator.type")
+    indicator_name: str | None = field(default=None, name="threat.indicator.name")
+    tlp: str | None = field(default=None, name="threat.indicator.marking.tlp")
+    examples: tuple[str, ...] = field(default=(), name="alert.examples")
+    #: Who changed the state last, when and why.
+    changed_by: str | None = field(default=None, name="alert.changed_by")
+    changed_at: datetime | None = field(default=None, name="alert.changed_at")
+    reason: str | None = field(default=None, name="alert.reason")
+
+
+class DeliveryState(StrEnum):
+    """Where a notification stands in the outbox."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+
+
+class Delivery(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A notification to one target, kept until it has arrived. ``id`` is also the id the receiver sees."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    state: DeliveryState = field(name="delivery.state")
+    target: str = field(name="delivery.target")
+    alert_id: str = field(name="delivery.alert_id")
+    #: Why it is sent: ``alert.opened`` or ``alert.grew``.
+    reason: str = field(name="delivery.reason")
+    #: The body as JSON text, fixed when the notification was made.
+    body: str = field(name="delivery.body")
+    board: str = field(name="organization.id")
+    attempts: int = field(default=0, name="delivery.attempts")
+    due: datetime = field(name="delivery.due")
+    last_error: str | None = field(default=None, name="delivery.last_error")
+
+
+class School(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A location that an agent may speak for. ``location`` is a vestiging such as 00AB00."""
+
+    location: str
+    board: str
+    name: str = ""
+    sector: str | None = None
+    region: str | None = None
+
+
+class Agent(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An enrolled agent and what it may speak for: one school at a gateway, several on the NDC path.
+
+    ``id`` is the agent's name; ``key_hash`` the SHA-256 of its key in hexadecimal. ``board`` is its first school's.
+    """
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    key_hash: str = field(name="agent.key_hash")
+    board: str = field(name="organization.id")
+    schools: tuple[School, ...] = field(name="agent.schools")
+    enabled: bool = field(default=True, name="agent.enabled")
+    last_seen: datetime | None = field(default=None, name="agent.last_seen")
+    version: str | None = field(default=None, name="agent.version")
+    #: Totals since enrolment, as the collector counted them.
+    stored: int = field(default=0, name="agent.stored")
+    rejected: int = field(default=0, name="agent.rejected")
+
+
+class IndicatorType(StrEnum):
+    """What an indicator is compared with."""
+
+    ADDRESS = "address"
+    NETWORK = "network"
+    DOMAIN = "domain"
+    JA3 = "ja3"
+    JA4 = "ja4"
+    CERTIFICATE_SHA1 = "certificate-sha1"
+    CERTIFICATE_SHA256 = "certificate-sha256"
+    CERTIFICATE_NAME = "certificate-name"
+
+
+class Indicator(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A value that the CERT knows as bad. ``id`` is derived from type and value; ``board`` is empty: sector-wide."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    type: IndicatorType = field(name="threat.indicator.type")
+    value: str = field(name="threat.indicator.name")
+    provider: str = field(default="cert", name="threat.indicator.provider")
+    description: str = field(default="", name="threat.indicator.description")
+    confidence: str = field(default="High", name="threat.indicator.confidence")
+    tlp: str = field(default="AMBER", name="threat.indicator.marking.tlp")
+    valid_until: datetime | None = field(default=None, name="threat.indicator.valid_until")
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """Who runs the leader-only jobs, until when."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    holder: str = field(name="lease.holder")
+    until: datetime = field(name="lease.until")
+
+
+#: Which struct a kind of record is.
+RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
+    {
+        Kind.ALERT: Alert,
+        Kind.DELIVERY: Delivery,
+        Kind.AGENT: Agent,
+        Kind.INDICATOR: Indicator,
+        Kind.LEASE: Lease,
+    }
+)

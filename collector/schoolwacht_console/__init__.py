@@ -1,0 +1,1 @@
+"""The people's side: the pages, the API and the `schoolwacht` command."""
