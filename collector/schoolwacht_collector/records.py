@@ -38,6 +38,9 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``timestamp`` is the time of the last change, ``opened`` the arrival of the first signal (both system time);
     ``first`` and ``last`` are times of the traffic. ``examples`` are ids of signals, oldest first.
+
+    ``since`` and ``arrived`` bound what it counts, by arrival: signals of its key from ``since`` on (which is where
+    the key's previous alert ended), and ``arrived`` is the newest of them.
     """
 
     id: str
@@ -49,6 +52,8 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
     score: int = field(name="alert.score")
     count: int = field(name="alert.count")
     opened: datetime = field(name="alert.opened")
+    since: datetime = field(name="alert.since")
+    arrived: datetime = field(name="alert.arrived")
     first: datetime = field(name="alert.first")
     last: datetime = field(name="alert.last")
     entity: str = field(name="signal.entity")
@@ -166,6 +171,14 @@ class Lease(Struct, frozen=True, kw_only=True):
     until: datetime = field(name="lease.until")
 
 
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a leader-only job has come, for the leader after this one. ``id`` names the job."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    until: datetime = field(name="progress.until")
+
+
 #: Which struct a kind of record is.
 RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
     {
@@ -174,5 +187,6 @@ RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
         Kind.AGENT: Agent,
         Kind.INDICATOR: Indicator,
         Kind.LEASE: Lease,
+        Kind.PROGRESS: Progress,
     }
 )

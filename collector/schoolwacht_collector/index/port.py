@@ -35,6 +35,7 @@ class Kind(StrEnum):
     AGENT = "agent"
     INDICATOR = "indicator"
     LEASE = "lease"
+    PROGRESS = "progress"
 
 
 DOCUMENTS = frozenset({Kind.EVENT, Kind.SIGNAL})
