@@ -1,0 +1,235 @@
+"""The agent's settings (``agent.toml``): one frozen tree with defaults for an unattended small box.
+
+Every setting has its one sentence of description here; docs/configuration.md is made from them. The agent's key is no
+setting: it comes from the environment variable SCHOOLWACHT_AGENT_KEY or from ``uplink.key_file``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct, field
+
+from schoolwacht import config as loader
+from schoolwacht.errors import ConfigError
+
+KEY_VARIABLE = "SCHOOLWACHT_AGENT_KEY"
+
+#: RFC 1918, RFC 6598 (carrier-grade NAT), unique local, link local and loopback.
+DEFAULT_HOME = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "fc00::/7",
+    "fe80::/10",
+    "::1/128",
+)
+
+
+class EngineName(StrEnum):
+    """Who turns packets into events."""
+
+    AUTO = "auto"
+    SURICATA = "suricata"
+    PACKETS = "packets"
+
+
+class LogLevel(StrEnum):
+    """How much the agent says on stderr."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class AgentTable(_Table, frozen=True):
+    """``[agent]``: who this is and where it keeps things."""
+
+    name: Annotated[
+        str, Meta(pattern="^[a-z0-9-]{1,63}$", description="Name of this agent, as enrolled at the collector.")
+    ]
+    home: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description="Networks of the school; what is not in them is the outside world."),
+    ] = DEFAULT_HOME
+    state: Annotated[
+        str, Meta(min_length=1, description="Directory for the spool and everything else the agent keeps.")
+    ] = "/var/lib/schoolwacht-agent"
+    log: Annotated[LogLevel, Meta(description="How much is written to stderr.")] = LogLevel.INFO
+    health_seconds: Annotated[
+        int, Meta(ge=5, le=3600, description="Seconds between two health events; 60 lets blindness be seen in time.")
+    ] = 60
+
+
+class SuricataTable(_Table, frozen=True):
+    """``[source.suricata]``: the engine for production."""
+
+    binary: Annotated[str, Meta(min_length=1, description="Program to run, a name on the PATH or a path.")] = "suricata"
+    eve: Annotated[
+        str,
+        Meta(description="EVE file of a Suricata that somebody else runs; empty: the agent runs Suricata itself."),
+    ] = ""
+    rules: Annotated[
+        tuple[str, ...], Meta(description="Rule files that the agent's own Suricata loads, in this order.")
+    ] = ()
+    memory_mib: Annotated[
+        int, Meta(ge=64, le=65536, description="Bound of Suricata's flow, stream and host tables together, MiB.")
+    ] = 256
+
+
+class PacketsTable(_Table, frozen=True):
+    """``[source.packets]``: the embedded engine."""
+
+    max_flows: Annotated[
+        int, Meta(ge=1000, le=10_000_000, description="Flows held at once; beyond it the quietest are reported early.")
+    ] = 200_000
+    ring_mib: Annotated[int, Meta(ge=1, le=4096, description="Size of the kernel's receive ring, MiB.")] = 64
+    promiscuous: Annotated[
+        bool, Meta(description="Also take packets that are addressed to other machines (mirror port).")
+    ] = True
+
+
+class SourceTable(_Table, frozen=True):
+    """``[source]``: where events come from."""
+
+    engine: Annotated[
+        EngineName, Meta(description="Which engine reads the packets; auto takes Suricata where it is installed.")
+    ] = EngineName.AUTO
+    interface: Annotated[str, Meta(max_length=15, description="Network interface that sees the mirrored traffic.")] = ""
+    suricata: SuricataTable = SuricataTable()
+    packets: PacketsTable = PacketsTable()
+
+
+class SpoolTable(_Table, frozen=True):
+    """``[spool]``: the durable queue."""
+
+    max_bytes: Annotated[
+        int,
+        Meta(ge=16 << 20, description="Size on disk, bytes; when it is full the oldest events go, signals last."),
+    ] = 2 << 30
+    max_age_hours: Annotated[
+        int, Meta(ge=1, le=24 * 366, description="Age in hours at which undelivered events are dropped.")
+    ] = 24 * 30
+    rejected_max_bytes: Annotated[
+        int, Meta(ge=64 << 10, description="Size of the file of events that no collector takes, bytes.")
+    ] = 16 << 20
+
+
+class UplinkTable(_Table, frozen=True):
+    """``[uplink]``: where events go."""
+
+    collectors: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of the collectors, most preferred first, such as https://collector.example:8443."),
+    ] = ()
+    key_file: Annotated[
+        str, Meta(description="File with the agent's key, mode 600; a systemd credential is such a file.")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="PEM file of the authority that signs the collectors; empty: the system's.")
+    ] = ""
+    verify: Annotated[
+        bool, Meta(description="Check the collector's certificate; switch it off only in a laboratory.")
+    ] = True
+    allow_plain_http: Annotated[
+        bool, Meta(description="Also send to http:// addresses beyond this machine, in the clear.")
+    ] = False
+    batch_items: Annotated[int, Meta(ge=1, le=2000, description="Events in one batch at most.")] = 2000
+    batch_bytes: Annotated[
+        int, Meta(ge=64 << 10, le=7 << 20, description="Size of one batch before compression, bytes at most.")
+    ] = 4 << 20
+    connect_seconds: Annotated[
+        float, Meta(gt=0, le=300, description="Seconds to wait for a connection before the next collector is tried.")
+    ] = 5.0
+    answer_seconds: Annotated[float, Meta(gt=0, le=3600, description="Seconds to wait for the answer to a batch.")] = (
+        60.0
+    )
+    backoff_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="Longest wait between two attempts, seconds; each wait is random below.")
+    ] = 60.0
+
+
+class Settings(_Table, frozen=True):
+    """The whole file."""
+
+    agent: AgentTable
+    source: SourceTable = SourceTable()
+    spool: SpoolTable = SpoolTable()
+    uplink: UplinkTable = field(default_factory=UplinkTable)
+
+
+def load(path: Path) -> Settings:
+    """Read and check ``agent.toml``. Raises ConfigError naming the file and the setting."""
+    settings = loader.load(path, Settings)
+    try:
+        check(settings)
+    except ConfigError as error:
+        raise ConfigError(error.message, path=str(path), field=error.field) from error
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """What the types cannot say: networks are networks, collectors are safe URLs. Raises ConfigError."""
+    for place, network in enumerate(settings.agent.home):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"no network: {error}", field=f"agent.home[{place}]") from error
+    for place, url in enumerate(settings.uplink.collectors):
+        _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)
+
+
+def key(settings: Settings) -> str:
+    """The agent's key, ``<agent name>.<secret>``. Raises ConfigError naming both ways to give it."""
+    file = Path(settings.uplink.key_file) if settings.uplink.key_file else None
+    value = loader.secret(KEY_VARIABLE, file=file, setting="uplink.key_file")
+    if not value.isascii() or not value.isprintable() or " " in value or not value:
+        raise ConfigError("the agent's key must be one line of visible ASCII characters", field="uplink.key_file")
+    name, dot, _ = value.partition(".")
+    if not dot:
+        raise ConfigError(
+            "no key of an agent: it is the agent's name, a dot and the secret, as `enrol` printed it",
+            field="uplink.key_file",
+        )
+    if name != settings.agent.name:
+        raise ConfigError(
+            f"the key belongs to agent {name!r}, but agent.name is {settings.agent.name!r}", field="uplink.key_file"
+        )
+    return value
+
+
+def _check_collector(url: str, setting: str, *, plain: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"no URL: {error}", field=setting) from error
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ConfigError(f"{url!r} is no https:// address", field=setting)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError("takes no user, query or fragment; the key goes into uplink.key_file", field=setting)
+    if parts.scheme == "http" and not plain and not _is_loopback(host):
+        raise ConfigError(
+            f"{url!r} would send in the clear: use https://, or set uplink.allow_plain_http = true", field=setting
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
