@@ -133,11 +133,11 @@ def _type_name(annotation: Any) -> str:
 
 
 def _default(item: msgspec.structs.FieldInfo) -> str:
-    if item.default_factory is not msgspec.NODEFAULT:
-        return str(item.default_factory())
-    if item.default is msgspec.NODEFAULT:
+    value = item.default if item.default_factory is msgspec.NODEFAULT else item.default_factory()
+    if value is msgspec.NODEFAULT:
         return "required"
-    return "" if item.default is None else str(item.default)
+    # JSON and TOML write these values alike.
+    return "" if value in (None, "", ()) else msgspec.json.encode(value).decode()
 
 
 def _translate(message: str, path: str) -> ConfigError:

@@ -1,0 +1,79 @@
+"""Write the tables of docs/ that follow from the code: settings and fields.
+
+    python docs/generate.py            rewrite them
+    python docs/generate.py --check    exit 1 if they are not what the code says (a test does this too)
+
+A page keeps its own text; a table stands between ``<!-- table NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from schoolwacht.config import settings
+from schoolwacht_agent.config import Settings as AgentSettings
+from schoolwacht_collector.config import Settings as CollectorSettings
+from schoolwacht_collector.index.port import DOCUMENTS
+from schoolwacht_collector.query.fields import FIELDS
+
+HERE = Path(__file__).resolve().parent
+_TABLE = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def settings_table(tree: type[msgspec.Struct]) -> str:
+    """Every setting of a program as a Markdown table."""
+    rows = ["| setting | type | default | what it does |", "|---|---|---|---|"]
+    for item in settings(tree):
+        default = item.default if item.default == "required" else f"`{item.default}`" if item.default else "empty"
+        kind = item.type.replace("|", "\\|")
+        rows.append(f"| `{item.name}` | {kind} | {default} | {item.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def fields_table() -> str:
+    """Every field of events and signals as a Markdown table."""
+    rows = ["| field | type |", "|---|---|"]
+    for name, item in sorted(FIELDS.items()):
+        if item.kinds & DOCUMENTS:
+            rows.append(f"| `{name}` | {'list of ' if item.many else ''}{item.type.value} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "agent-settings": lambda: settings_table(AgentSettings),
+    "collector-settings": lambda: settings_table(CollectorSettings),
+    "fields": fields_table,
+}
+
+
+def rewritten(page: str) -> str:
+    """The page with each of its tables made anew. Raises KeyError for a table that is not in ``TABLES``."""
+    return _TABLE.sub(lambda found: found[1] + TABLES[found["name"]]() + found[3], page)
+
+
+def stale_pages() -> list[Path]:
+    """Pages whose tables are not what the code says."""
+    return [path for path in sorted(HERE.glob("*.md")) if rewritten(text := path.read_text("utf-8")) != text]
+
+
+def main() -> None:
+    """Rewrite or check."""
+    parser = argparse.ArgumentParser(description="Write the tables of docs/ that follow from the code.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a page is stale")
+    stale = stale_pages()
+    if parser.parse_args().check:
+        for path in stale:
+            print(f"{path.name}: its tables are not what the code says: python docs/generate.py", file=sys.stderr)
+        sys.exit(1 if stale else 0)
+    for path in stale:
+        path.write_text(rewritten(path.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
