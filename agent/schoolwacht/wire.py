@@ -11,7 +11,7 @@ docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.* ho
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from enum import IntEnum
 from typing import Annotated, NamedTuple
 
@@ -56,8 +56,8 @@ class Batch(Struct, forbid_unknown_fields=False):
 
     version: int
     epoch: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
-    sequences: list[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]]
-    events: list[Event]
+    sequences: Annotated[list[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]], Meta(max_length=LIMITS.items)]
+    events: Annotated[list[Event], Meta(max_length=LIMITS.items)]
 
 
 class RawBatch(Struct):
@@ -65,8 +65,8 @@ class RawBatch(Struct):
 
     version: int
     epoch: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
-    sequences: list[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]]
-    events: list[msgspec.Raw]
+    sequences: Annotated[list[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]], Meta(max_length=LIMITS.items)]
+    events: Annotated[list[msgspec.Raw], Meta(max_length=LIMITS.items)]
 
 
 class Fault(NamedTuple):
@@ -104,6 +104,10 @@ _batch_decoder = msgspec.msgpack.Decoder(Batch)
 _raw_decoder = msgspec.msgpack.Decoder(RawBatch)
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
+# A batch up to this size is decoded in one go, which is faster; beyond, and if it has faults, item by item, with a
+# pause after every _STEP bytes.
+_WHOLE = 1 << 20
+_STEP = 1 << 18
 # The foreign errors that decoding hostile bytes can raise; RecursionError comes from nesting in skipped fields.
 _DECODE_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
@@ -139,13 +143,31 @@ def decode_batch(frame: bytes) -> Decoded:
 
     Raises WireError if the frame, its limits or its envelope are wrong: then nothing of it can be used.
     """
+    steps = decode_steps(frame)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            decoded: Decoded = done.value
+            return decoded
+
+
+def decode_steps(frame: bytes) -> Generator[None, None, Decoded]:
+    """:func:`decode_batch` in bounded steps: it yields where other work may run, and returns the batch.
+
+    A step takes a few milliseconds for a batch as agents send them, and below 50 for the worst that fits the limits.
+    """
     data = _inflate(frame)
-    try:
-        batch = _batch_decoder.decode(data)
-    except _DECODE_ERRORS:
-        return _decode_items(data)
-    _check_envelope(batch.version, len(batch.sequences), len(batch.events))
-    return Decoded(batch.epoch, batch.sequences, list(batch.events), [])
+    yield
+    if len(data) <= _WHOLE:
+        try:
+            batch = _batch_decoder.decode(data)
+        except _DECODE_ERRORS:
+            yield
+        else:
+            _check_envelope(batch.version, len(batch.sequences), len(batch.events))
+            return Decoded(batch.epoch, batch.sequences, list(batch.events), [])
+    return (yield from _decode_items(data))
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -191,18 +213,25 @@ def _check_envelope(version: int, sequences: int, events: int) -> None:
         raise WireError(f"batch has {sequences} sequence numbers for {events} events")
 
 
-def _decode_items(data: bytes) -> Decoded:
+def _decode_items(data: bytes) -> Generator[None, None, Decoded]:
     try:
         batch = _raw_decoder.decode(data)
     except _DECODE_ERRORS as error:
         raise WireError(f"no batch: {error}") from error
     _check_envelope(batch.version, len(batch.sequences), len(batch.events))
+    yield
     events: list[Event | None] = []
     faults: list[Fault] = []
+    size = 0
     for place, raw in enumerate(batch.events):
+        view = memoryview(raw)
         try:
-            events.append(decode_event(raw))
+            events.append(decode_event(view))
         except WireError as error:
-            faults.append(Fault(place, error.message, bytes(raw)))
+            faults.append(Fault(place, error.message, bytes(view)))
             events.append(None)
+        size += len(view)
+        if size > _STEP:
+            size = 0
+            yield
     return Decoded(batch.epoch, batch.sequences, events, faults)
