@@ -72,7 +72,7 @@ def encode_record(record: msgspec.Struct) -> bytes:
         raise StoreError(f"{type(record).__name__} cannot be stored: {error}") from error
 
 
-def row(data: bytes) -> dict[str, Any]:
+def row(data: bytes | str) -> dict[str, Any]:
     """The row that :func:`encode` wrote."""
     decoded: dict[str, Any] = msgspec.json.decode(data)
     return decoded

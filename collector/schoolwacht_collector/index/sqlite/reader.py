@@ -1,0 +1,204 @@
+"""Searching: the SQL of a search, and searches run over one file or many, newest day first.
+
+Each searching thread has its own connections, at most :data:`OPEN_FILES`; none waits for the writer. A search that
+outlives its deadline is interrupted with a StoreError.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from schoolwacht.errors import StoreError
+from schoolwacht_collector.index import documents, pages
+from schoolwacht_collector.index.pages import Place
+from schoolwacht_collector.index.port import DOCUMENTS, Page, Scope, Search, Tally
+from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.query.evaluate import micros
+from schoolwacht_collector.query.fields import Field
+from schoolwacht_collector.query.sql import Columns, Fragment, condition, json_path, marks, value_of
+
+OPEN_FILES = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Found(NamedTuple):
+    place: Place
+    doc: str
+
+
+class Reader:
+    """Runs searches in the calling thread."""
+
+    def __init__(self, directory: Path, *, seconds: float) -> None:
+        self.directory = directory
+        self.seconds = seconds
+        self._own = threading.local()
+        self._all: list[OrderedDict[Path, sqlite3.Connection]] = []
+
+    def close(self) -> None:
+        """Close every connection; no search may be running."""
+        for connections in self._all:
+            for connection in connections.values():
+                connection.close()
+            connections.clear()
+
+    def search(self, search: Search) -> Page:
+        """See :meth:`.port.Store.search`; blocks."""
+        size = pages.page_size(search.limit)
+        after = None if search.after is None else pages.place(search.after)
+        statement = select(search, after, size + 1)
+        found: list[_Found] = []
+        deadline = time.monotonic() + self.seconds
+        for path in self._paths(search):
+            if search.time_field == "@timestamp" and len(found) > size:
+                break  # every later file holds rows further on in the order only
+            with self._connection(path, deadline) as connection:
+                rows = connection.execute(statement.text, statement.parameters)
+                found += [_Found(Place(moment, name), doc) for name, moment, doc in rows]
+            found.sort(reverse=not search.oldest_first)
+            del found[size + 1 :]
+        page = found[:size]
+        more = len(found) > size
+        return Page([documents.row(doc) for _, doc in page], pages.token(page[-1].place) if more else None)
+
+    def tally(self, search: Search, by: Field, top: int) -> Mapping[str, Tally]:
+        """See :meth:`.port.Store.tally`; blocks."""
+        statement = count(search, by)
+        counts: dict[str, tuple[int, int, int]] = {}
+        deadline = time.monotonic() + self.seconds
+        for path in self._paths(search):
+            with self._connection(path, deadline) as connection:
+                for value, number, first, last in connection.execute(statement.text, statement.parameters):
+                    known = counts.get(value)
+                    counts[value] = (
+                        (number, first, last)
+                        if known is None
+                        else (known[0] + number, min(known[1], first), max(known[2], last))
+                    )
+        ranked = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))[:top]
+        return {value: Tally(number, _moment(first), _moment(last)) for value, (number, first, last) in ranked}
+
+    def _paths(self, search: Search) -> Sequence[Path]:
+        """The files that can hold rows of a search, in the order of the search."""
+        if search.kind not in DOCUMENTS:
+            return [files.state_file(self.directory)]
+        try:
+            days = files.day_files(self.directory)
+        except OSError as error:
+            raise StoreError(f"{self.directory} cannot be read: {error.strerror}") from error
+        if search.time_field == "@timestamp":
+            first = None if search.since is None else micros(search.since) // files.DAY_MICROS
+            last = None if search.until is None else (micros(search.until) - 1) // files.DAY_MICROS
+            days = [
+                (day, path) for day, path in days if (first is None or day >= first) and (last is None or day <= last)
+            ]
+        return [path for _, path in (reversed(days) if search.oldest_first else days)]
+
+    @contextmanager
+    def _connection(self, path: Path, deadline: float) -> Iterator[sqlite3.Connection]:
+        """This thread's connection to a file, for one statement; faults of it become StoreError."""
+        try:
+            connection = self._opened(path)
+            connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
+            yield connection
+        except sqlite3.Error as error:
+            if files.is_interrupt(error):
+                raise StoreError(
+                    f"the search took longer than {self.seconds:g} s; choose a shorter time or a narrower query"
+                ) from error
+            self._forget(path)
+            raise StoreError(f"{path.name} cannot be searched: {error}") from error
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        connections: OrderedDict[Path, sqlite3.Connection] | None = getattr(self._own, "connections", None)
+        if connections is None:
+            connections = self._own.connections = OrderedDict()
+            self._all.append(connections)
+        if (known := connections.get(path)) is not None:
+            connections.move_to_end(path)
+            return known
+        connection = connections[path] = schema.connect_reader(path)
+        while len(connections) > OPEN_FILES:
+            _, oldest = connections.popitem(last=False)
+            oldest.close()
+        return connection
+
+    def _forget(self, path: Path) -> None:
+        if (connection := self._own.connections.pop(path, None)) is not None:
+            connection.close()
+
+
+def select(search: Search, after: Place | None, limit: int) -> Fragment:
+    """The statement that answers with id, time in microseconds and document of the rows of a search in one file."""
+    columns = schema.COLUMNS[search.kind]
+    moment = value_of(search.time_field, columns)
+    conditions = _conditions(search, moment, columns)
+    if after is not None:
+        comparison = ">" if search.oldest_first else "<"
+        conditions.append(
+            Fragment(f"({moment.text}, id) {comparison} (?, ?)", (*moment.parameters, after.micros, after.id))
+        )
+    order = "ASC" if search.oldest_first else "DESC"
+    where = _all(conditions)
+    return Fragment(
+        f"SELECT id, {moment.text} AS moment, doc FROM {search.kind.value} WHERE {where.text} "  # noqa: S608 - no outside text
+        f"ORDER BY moment {order}, id {order} LIMIT ?",
+        (*moment.parameters, *where.parameters, limit),
+    )
+
+
+def count(search: Search, by: Field) -> Fragment:
+    """The statement that answers with each value of a field, its number of rows and their first and last time."""
+    columns = schema.COLUMNS[search.kind]
+    where = _all(_conditions(search, value_of(search.time_field, columns), columns))
+    table = search.kind.value
+    if by.many:
+        # A row counts once for a value, however often its list has it.
+        return Fragment(
+            "SELECT value, count(*), min(ts), max(ts) FROM (SELECT DISTINCT id, ts, counted.value AS value "  # noqa: S608 - no outside text
+            f"FROM {table}, json_each(doc, ?) AS counted WHERE {where.text}) GROUP BY value",
+            (json_path(by.name), *where.parameters),
+        )
+    value = value_of(by.name, columns)
+    return Fragment(
+        f"SELECT {value.text} AS value, count(*), min(ts), max(ts) FROM {table} "  # noqa: S608 - no outside text
+        f"WHERE {where.text} AND {value.text} IS NOT NULL GROUP BY 1",
+        (*value.parameters, *where.parameters, *value.parameters),
+    )
+
+
+def _conditions(search: Search, moment: Fragment, columns: Columns) -> list[Fragment]:
+    """Scope, time and query, in this order: nothing in a query can widen what stands before it."""
+    conditions = [_visible(search.scope)]
+    conditions.append(Fragment(f"{moment.text} IS NOT NULL", moment.parameters))
+    if search.since is not None:
+        conditions.append(Fragment(f"{moment.text} >= ?", (*moment.parameters, micros(search.since))))
+    if search.until is not None:
+        conditions.append(Fragment(f"{moment.text} < ?", (*moment.parameters, micros(search.until))))
+    conditions.append(condition(search.where, columns))
+    return conditions
+
+
+def _visible(scope: Scope) -> Fragment:
+    if scope.boards is None:
+        return Fragment("1")
+    return Fragment(f"board IN ({marks(len(scope.boards))})", tuple(sorted(scope.boards)))
+
+
+def _all(conditions: Sequence[Fragment]) -> Fragment:
+    return Fragment(
+        " AND ".join(f"({one.text})" for one in conditions),
+        tuple(parameter for one in conditions for parameter in one.parameters),
+    )
+
+
+def _moment(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)

@@ -1,0 +1,137 @@
+"""Tables, columns and connections.
+
+A day's file has the tables ``event`` and ``signal``; ``state.sqlite`` has one table for each kind of record. Every
+row is its JSON text beside the few columns that searches start from. Write-ahead logging with ``synchronous=FULL``:
+what a commit has answered for survives a power cut, and readers never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from schoolwacht_collector.index.port import DOCUMENTS, Kind
+from schoolwacht_collector.query.sql import FUNCTIONS, Columns
+from schoolwacht_collector.records import RECORDS
+
+#: ``PRAGMA user_version`` of files with these tables.
+VERSION = 1
+#: Seconds that one process waits for another's transaction.
+BUSY_SECONDS = 5.0
+_PAGE_BYTES = 8192
+
+_EVENT_COLUMNS: Columns = MappingProxyType(
+    {
+        "event.id": "id",
+        "@timestamp": "ts",
+        "event.ingested": "ingested",
+        "event.dataset": "dataset",
+        "organization.id": "board",
+        "school.location": "school",
+        "source.ip": "source",
+        "destination.ip": "destination",
+        "signal.key": "key",
+    }
+)
+
+_DAY_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    id TEXT NOT NULL PRIMARY KEY, ts INTEGER NOT NULL, ingested INTEGER, dataset TEXT NOT NULL, board TEXT,
+    school TEXT, source BLOB, destination BLOB, key TEXT, doc TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {table}_ts ON {table} (ts);
+CREATE INDEX IF NOT EXISTS {table}_board ON {table} (board, ts);
+CREATE INDEX IF NOT EXISTS {table}_school ON {table} (school, ts);
+CREATE INDEX IF NOT EXISTS {table}_source ON {table} (source, ts) WHERE source IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {table}_destination ON {table} (destination, ts) WHERE destination IS NOT NULL;
+"""
+_SIGNAL_INDEXES = """
+CREATE INDEX IF NOT EXISTS signal_ingested ON signal (ingested);
+CREATE INDEX IF NOT EXISTS signal_key ON signal (key, ts);
+"""
+_RECORD_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    id TEXT NOT NULL PRIMARY KEY, ts INTEGER NOT NULL, board TEXT, key TEXT, state TEXT,
+    version INTEGER NOT NULL, doc TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {table}_ts ON {table} (ts);
+CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key) WHERE key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS {table}_state ON {table} (state, ts) WHERE state IS NOT NULL;
+"""
+_PROBE = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, at INTEGER);"
+
+_RECORD_COLUMNS: Columns = MappingProxyType(
+    {"id": "id", "@timestamp": "ts", "organization.id": "board", "signal.key": "key"}
+)
+#: The field in the column ``state``, for the kinds that have one.
+STATE_FIELDS: Mapping[Kind, str] = MappingProxyType({Kind.ALERT: "alert.state", Kind.DELIVERY: "delivery.state"})
+
+#: Field → column of each kind's table, which is named like the kind.
+COLUMNS: Mapping[Kind, Columns] = MappingProxyType(
+    dict.fromkeys(DOCUMENTS, _EVENT_COLUMNS)
+    | {
+        kind: MappingProxyType({**_RECORD_COLUMNS, **({STATE_FIELDS[kind]: "state"} if kind in STATE_FIELDS else {})})
+        for kind in RECORDS
+    }
+)
+
+DAY_SCHEMA = "".join(_DAY_TABLE.format(table=kind.value) for kind in sorted(DOCUMENTS)) + _SIGNAL_INDEXES + _PROBE
+STATE_SCHEMA = "".join(_RECORD_TABLE.format(table=kind.value) for kind in RECORDS) + _PROBE
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection for writing, in explicit transactions. Any one thread at a time may use it.
+
+    Raises sqlite3.Error, also if the file is not there and ``create`` is not set.
+    """
+    mode = "rwc" if create else "rw"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA temp_store=MEMORY")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write and knows the functions of queries. Raises sqlite3.Error."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        for name, function in FUNCTIONS.items():
+            connection.create_function(name, 1, function, deterministic=True)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def lay_out(connection: sqlite3.Connection, schema: str) -> None:
+    """Make the tables, unless they are there. Raises sqlite3.Error, or ValueError for files of a later version."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == VERSION:
+        return
+    if found > VERSION:
+        raise ValueError(f"was written by a later version of the collector (schema {found}, this one knows {VERSION})")
+    connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version={VERSION};COMMIT;")

@@ -1,0 +1,239 @@
+"""The one thread that writes events: it takes what waits, sorts it by day and commits each day's rows at once.
+
+Promise: an outcome DELIVERED means that the commit has reached the disk (``synchronous=FULL``). Every fault of a file
+(full, locked, damaged, gone) is an outcome RETRY with its reason for the rows of that file, and of no other; the
+thread goes on. Limits: :data:`GROUP_ROWS` rows a round (a larger call is one round), :data:`OPEN_FILES` files open.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from schoolwacht.event import Event
+from schoolwacht.wire import Verdict
+from schoolwacht_collector.index import documents
+from schoolwacht_collector.index.port import Kind, Outcome
+from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.query import addresses
+from schoolwacht_collector.query.evaluate import micros
+
+GROUP_ROWS = 4000
+OPEN_FILES = 16
+
+_Values: TypeAlias = tuple[Any, ...]
+
+
+class Prepared(NamedTuple):
+    """An event as a row: its day since 1970, its table and the values of its columns, the id first."""
+
+    day: int
+    table: Kind
+    values: _Values
+
+
+def prepare(event: Event) -> Prepared:
+    """The row of an event. Raises :class:`.documents.Unfit`."""
+    documents.prepare(event)
+    ts = micros(event.timestamp)
+    values = (
+        event.event_id,
+        ts,
+        None if event.event_ingested is None else micros(event.event_ingested),
+        event.event_dataset.value,
+        event.organization_id,
+        event.school_location,
+        None if event.source_ip is None else addresses.packed(event.source_ip),
+        None if event.destination_ip is None else addresses.packed(event.destination_ip),
+        event.signal_key,
+        documents.encode(event).decode(),
+    )
+    return Prepared(ts // files.DAY_MICROS, documents.kind_of(event), values)
+
+
+class _Job(NamedTuple):
+    rows: Sequence[Prepared | Outcome]
+    done: Future[list[Outcome]]
+
+
+class _Row(NamedTuple):
+    job: int
+    place: int
+    values: _Values
+
+
+_INSERT = {
+    kind: f"INSERT INTO {kind.value} VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - a name of our own
+    for kind in (Kind.EVENT, Kind.SIGNAL)
+}
+_CREATED = Outcome(Verdict.DELIVERED, created=True)
+_THERE = Outcome(Verdict.DELIVERED, created=False)
+
+
+class Writer:
+    """Owns the connections that write the days' files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        #: Why the newest write of a file failed, by file name; a write that succeeds takes the name off.
+        self.troubles: dict[str, str] = {}
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._open: OrderedDict[int, sqlite3.Connection] = OrderedDict()
+        self._suspect: set[int] = set()
+        self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, rows: Sequence[Prepared | Outcome]) -> Future[list[Outcome]]:
+        """Write rows; an outcome among them stands for an item that was refused before, and stays as it is."""
+        done: Future[list[Outcome]] = Future()
+        # Started from the outset: a caller that gives up must not take the future away from the thread.
+        done.set_running_or_notify_cancel()
+        if self._closed:
+            done.set_result([row if isinstance(row, Outcome) else _retry("the store is closed") for row in rows])
+        else:
+            self._queue.put(_Job(rows, done))
+        return done
+
+    def close(self) -> None:
+        """Write what was submitted, end the thread and close the files. Blocks."""
+        self._closed = True
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            jobs, running = self._take()
+            if jobs:
+                self._round(jobs)
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+
+    def _take(self) -> tuple[list[_Job], bool]:
+        """Wait for a job and take what else waits, up to a group; False with it when the thread must end."""
+        jobs: list[_Job] = []
+        rows = 0
+        while rows < GROUP_ROWS:
+            try:
+                job = self._queue.get(block=not jobs)
+            except queue.Empty:
+                break
+            if job is None:
+                return jobs, False
+            jobs.append(job)
+            rows += len(job.rows)
+        return jobs, True
+
+    def _round(self, jobs: Sequence[_Job]) -> None:
+        outcomes = [[row if isinstance(row, Outcome) else _THERE for row in job.rows] for job in jobs]
+        for day, tables in _by_day(jobs).items():
+            for row, outcome in self._write_day(day, tables):
+                outcomes[row.job][row.place] = outcome
+        for job, results in zip(jobs, outcomes, strict=True):
+            job.done.set_result(results)
+
+    def _write_day(self, day: int, tables: dict[Kind, list[_Row]]) -> Iterable[tuple[_Row, Outcome]]:
+        path = files.day_file(self.directory, day)
+        try:
+            results = _insert(self._connection(day, path), tables)
+        except (sqlite3.Error, ValueError, OSError) as error:
+            reason = f"{path.name}: {error}"
+            self.troubles[path.name] = reason
+            self._let_go(day, path, error)
+            return [(row, _retry(reason)) for rows in tables.values() for row in rows]
+        self.troubles.pop(path.name, None)
+        return results
+
+    def _connection(self, day: int, path: Path) -> sqlite3.Connection:
+        if (known := self._open.get(day)) is not None:
+            self._open.move_to_end(day)
+            return known
+        connection = schema.connect(path, create=True)
+        try:
+            schema.lay_out(connection, schema.DAY_SCHEMA)
+            if day in self._suspect:
+                # After a failed fsync the kernel holds pages as clean that never reached the disk. A checkpoint
+                # writes them anew, into the database, before anything more is answered for.
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise sqlite3.OperationalError("the file waits for a checkpoint after a disk error")
+                self._suspect.discard(day)
+        except (sqlite3.Error, ValueError):
+            connection.close()
+            raise
+        self._open[day] = connection
+        while len(self._open) > OPEN_FILES:
+            _, oldest = self._open.popitem(last=False)
+            oldest.close()
+        return connection
+
+    def _let_go(self, day: int, path: Path, error: Exception) -> None:
+        """Close a file after a fault; the next write opens it anew."""
+        if (connection := self._open.pop(day, None)) is not None:
+            connection.close()
+        if not isinstance(error, sqlite3.Error):
+            return
+        if files.is_disk_error(error):
+            self._suspect.add(day)
+        if files.is_damage(error):
+            try:
+                files.set_aside(path)
+            except OSError as moving:
+                self.troubles[path.name] = f"{path.name} is damaged and cannot be renamed: {moving}"
+
+
+def _by_day(jobs: Sequence[_Job]) -> dict[int, dict[Kind, list[_Row]]]:
+    days: dict[int, dict[Kind, list[_Row]]] = {}
+    for number, job in enumerate(jobs):
+        for place, row in enumerate(job.rows):
+            if isinstance(row, Prepared):
+                days.setdefault(row.day, {}).setdefault(row.table, []).append(_Row(number, place, row.values))
+    return days
+
+
+def _insert(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]]:
+    """Insert in one transaction. In bulk first; only if some were there already, again one by one to know which."""
+    try:
+        for bulk in (True, False):
+            connection.execute("BEGIN IMMEDIATE")
+            results = _insert_bulk(connection, tables) if bulk else _insert_singly(connection, tables)
+            if results is not None:
+                connection.execute("COMMIT")
+                return results
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    raise AssertionError("inserting one by one always has results")
+
+
+def _insert_bulk(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]] | None:
+    for table, rows in tables.items():
+        if connection.executemany(_INSERT[table], [row.values for row in rows]).rowcount != len(rows):
+            return None
+    return [(row, _CREATED) for rows in tables.values() for row in rows]
+
+
+def _insert_singly(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]]:
+    return [
+        (row, _CREATED if connection.execute(_INSERT[table], row.values).rowcount else _THERE)
+        for table, rows in tables.items()
+        for row in rows
+    ]
+
+
+def _retry(reason: str) -> Outcome:
+    return Outcome(Verdict.RETRY, created=False, reason=reason)
