@@ -1,0 +1,114 @@
+"""One line that says what a row is about, for tables of mixed datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from schoolwacht_collector.index.port import Row
+
+
+def headline(row: Row) -> str:
+    """What happened, from the fields of the row's dataset; never empty. Not yet inert: it is text of the network."""
+    dataset = str(row.get("event.dataset", ""))
+    write = HEADLINES.get(dataset)
+    return (write(row) if write else "") or _network(row) or dataset or "event"
+
+
+def ends(row: Row) -> tuple[str, str]:
+    """Source and destination as ``address:port`` (an IPv6 address in brackets); empty where absent."""
+    return _end(row, "source"), _end(row, "destination")
+
+
+def size(number: float) -> str:
+    """Bytes for people: ``1.2 MB`` (decimal units)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _end(row: Row, side: str) -> str:
+    address = row.get(f"{side}.ip")
+    if address is None:
+        return ""
+    port = row.get(f"{side}.port")
+    if port is None:
+        return str(address)
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+
+
+def _words(row: Row, *fields: str) -> str:
+    return " ".join(_text(row[field]) for field in fields if row.get(field) not in (None, "", []))
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _network(row: Row) -> str:
+    return _words(row, "network.transport", "network.protocol", "message")
+
+
+def _flow(row: Row) -> str:
+    protocol = _text(row.get("network.protocol") or row.get("network.transport") or "flow")
+    total = sum(int(row.get(f"{side}.bytes") or 0) for side in ("source", "destination"))
+    packets = sum(int(row.get(f"{side}.packets") or 0) for side in ("source", "destination"))
+    state = row.get("nsm.flow.state")
+    return f"{protocol}, {packets} packets, {size(total)}" + (f", {state}" if state else "")
+
+
+def _dns(row: Row) -> str:
+    question = _words(row, "dns.question.name", "dns.question.type")
+    answers = row.get("dns.answers.data") or []
+    code = row.get("dns.response_code")
+    outcome = _text(answers[:3]) if answers else (str(code) if code and code != "NOERROR" else "")
+    return f"{question} → {outcome}" if outcome else question
+
+
+def _http(row: Row) -> str:
+    where = row.get("url.full") or f"{row.get('url.domain', '')}{row.get('url.original') or row.get('url.path') or ''}"
+    status = row.get("http.response.status_code")
+    return f"{row.get('http.request.method', '')} {where}".strip() + (f" → {status}" if status else "")
+
+
+def _tls(row: Row) -> str:
+    return _words(row, "tls.client.server_name", "tls.server.subject") or _words(row, "nsm.tls.ja4", "tls.client.ja3")
+
+
+def _file(row: Row) -> str:
+    length = row.get("file.size")
+    return _words(row, "file.name", "file.mime_type") + (f", {size(float(length))}" if length is not None else "")
+
+
+def _of(*fields: str) -> Callable[[Row], str]:
+    return lambda row: _words(row, *fields)
+
+
+HEADLINES: Mapping[str, Callable[[Row], str]] = MappingProxyType(
+    {
+        "flow": _flow,
+        "dns": _dns,
+        "http": _http,
+        "tls": _tls,
+        "quic": _tls,
+        "file": _file,
+        "signal": _of("rule.name"),
+        "ssh": _of("nsm.ssh.client.software", "nsm.ssh.server.software"),
+        "smb": _of("nsm.smb.command", "nsm.smb.share", "nsm.smb.filename", "nsm.smb.named_pipe", "nsm.smb.status"),
+        "krb5": _of("nsm.krb5.msg_type", "nsm.krb5.cname", "nsm.krb5.sname", "nsm.krb5.error_code"),
+        "rdp": _of("nsm.rdp.event", "nsm.rdp.cookie"),
+        "dcerpc": _of("nsm.dcerpc.endpoint", "nsm.dcerpc.interface", "nsm.dcerpc.opnum"),
+        "smtp": _of("nsm.smtp.helo", "email.from.address", "email.to.address", "email.subject"),
+        "ftp": _of("nsm.ftp.command", "nsm.ftp.argument", "nsm.ftp.reply_code"),
+        "snmp": _of("nsm.snmp.version", "nsm.snmp.pdu_type", "nsm.snmp.community"),
+        "sip": _of("nsm.sip.method", "nsm.sip.code", "nsm.sip.uri"),
+        "rfb": _of("nsm.rfb.authentication"),
+        "mqtt": _of("nsm.mqtt.type"),
+        "dhcp": _of("nsm.dhcp.type", "nsm.dhcp.client_hostname", "nsm.dhcp.assigned_ip"),
+        "arp": _of("nsm.arp.operation", "nsm.arp.sender_ip", "nsm.arp.target_ip"),
+        "anomaly": _of("nsm.anomaly.type", "nsm.anomaly.event"),
+        "health": _of("health.condition", "health.value", "message"),
+    }
+)

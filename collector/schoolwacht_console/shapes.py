@@ -1,0 +1,93 @@
+"""The shapes that the API takes and gives, besides the records themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from schoolwacht_collector.records import Alert, AlertState, Indicator, IndicatorType, School
+
+
+class Found(Struct, frozen=True):
+    """Rows of a search, newest first; ``next`` is the ``after`` of the following page."""
+
+    rows: list[dict[str, Any]]
+    next: str | None
+
+
+class Alerts(Struct, frozen=True):
+    """Alerts, in the order that was asked for."""
+
+    alerts: list[Alert]
+    next: str | None
+
+
+class AlertStory(Struct, frozen=True):
+    """An alert, its latest signals, other events of the same connections, and other traffic of the same entity."""
+
+    alert: Alert
+    signals: list[dict[str, Any]]
+    connections: list[dict[str, Any]]
+    host: list[dict[str, Any]]
+
+
+class StateChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """The new state of an alert, and why; ``by`` is who, as far as the caller knows."""
+
+    state: AlertState
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+    by: Annotated[str, Meta(max_length=64)] = ""
+
+
+class AgentView(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An agent as people may see it: all but the hash of its key."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    board: str = field(name="organization.id")
+    schools: tuple[School, ...] = field(name="agent.schools")
+    enabled: bool = field(default=True, name="agent.enabled")
+    last_seen: datetime | None = field(default=None, name="agent.last_seen")
+    version: str | None = field(default=None, name="agent.version")
+    stored: int = field(default=0, name="agent.stored")
+    rejected: int = field(default=0, name="agent.rejected")
+
+
+class Agents(Struct, frozen=True):
+    """Agents, latest change first."""
+
+    agents: list[AgentView]
+    next: str | None
+
+
+class Indicators(Struct, frozen=True):
+    """Indicators, latest change first."""
+
+    indicators: list[Indicator]
+    next: str | None
+
+
+class NewIndicator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A value to match from now on, with the columns of an indicator file. Without a type the value's form decides."""
+
+    value: Annotated[str, Meta(min_length=1, max_length=512)]
+    type: Annotated[str, Meta(description="One of: " + ", ".join(IndicatorType))] = ""
+    provider: str = ""
+    description: str = ""
+    confidence: Annotated[str, Meta(description="High, Medium or Low")] = ""
+    tlp: Annotated[str, Meta(description="CLEAR, GREEN, AMBER, AMBER+STRICT or RED")] = ""
+    valid_until: Annotated[str, Meta(description="ISO 8601; a day alone means its end")] = ""
+
+
+class NewIndicators(Struct, frozen=True, forbid_unknown_fields=True):
+    """Indicators to add; all are taken or none."""
+
+    indicators: Annotated[list[NewIndicator], Meta(min_length=1, max_length=10_000)]
+
+
+class Added(Struct, frozen=True):
+    """The indicators as they are kept."""
+
+    indicators: list[Indicator]

@@ -1,0 +1,216 @@
+"""Tables on a terminal. Text of the network comes in as plain, inert text: no markup, no escape sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from schoolwacht_console.headline import ends, headline
+from schoolwacht_console.inert import inert
+from schoolwacht_console.rendering import clock, value_text
+
+SEVERITY_STYLES = {
+    "critical": "bold white on red",
+    "high": "bold red",
+    "medium": "yellow",
+    "low": "cyan",
+    "informational": "dim",
+}
+
+
+class Column(NamedTuple):
+    """A column: its heading, whether its figures stand right, and whether it may break into lines."""
+
+    heading: str
+    right: bool = False
+    wraps: bool = False
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table of inert text."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    return made
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Inert text that rich takes as it is."""
+    return Text(inert(text), style=style)
+
+
+def alerts(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Alerts (flat rows): severity, score, rule, title, school, entity, count, first, last, technique."""
+    columns = (
+        Column("Severity"),
+        Column("Score", right=True),
+        Column("Rule"),
+        Column("Title", wraps=True),
+        Column("School"),
+        Column("Entity", wraps=True),
+        Column("Signals", right=True),
+        Column("First (UTC)"),
+        Column("Last (UTC)"),
+        Column("Technique", wraps=True),
+    )
+    return table(columns, (_alert(row) for row in found))
+
+
+def triage(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Alerts as one lists them to work on: with id and state."""
+    columns = (
+        Column("Id"),
+        Column("Severity"),
+        Column("State"),
+        Column("Title", wraps=True),
+        Column("School"),
+        Column("Entity", wraps=True),
+        Column("Signals", right=True),
+        Column("Last (UTC)"),
+    )
+    return table(
+        columns,
+        (
+            (
+                row["id"],
+                severity(row),
+                row["alert.state"],
+                row["alert.title"],
+                row["school.location"],
+                row["signal.entity"],
+                str(row["alert.count"]),
+                clock(row["alert.last"]),
+            )
+            for row in found
+        ),
+    )
+
+
+def events(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Events or signals (flat rows)."""
+    columns = (
+        Column("Time (UTC)"),
+        Column("About"),
+        Column("School"),
+        Column("Source"),
+        Column("Destination"),
+        Column("What was seen", wraps=True),
+    )
+    return table(
+        columns,
+        (
+            (
+                clock(row["@timestamp"]),
+                str(row.get("event.dataset", "")),
+                str(row.get("school.location", "")),
+                *ends(dict(row)),
+                headline(dict(row)),
+            )
+            for row in found
+        ),
+    )
+
+
+def agents(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Agents and their counters."""
+    columns = (
+        Column("Agent"),
+        Column("Schools", wraps=True),
+        Column("Board"),
+        Column("Last heard of (UTC)"),
+        Column("Stored", right=True),
+        Column("Rejected", right=True),
+        Column("Version"),
+        Column("State"),
+    )
+    return table(
+        columns,
+        (
+            (
+                row["id"],
+                ", ".join(f"{school['location']} {school.get('name', '')}".strip() for school in row["agent.schools"]),
+                row["organization.id"],
+                clock(row["agent.last_seen"]) if row.get("agent.last_seen") else "never",
+                f"{row.get('agent.stored', 0):,}",
+                f"{row.get('agent.rejected', 0):,}",
+                row.get("agent.version", "unknown"),
+                "enabled" if row.get("agent.enabled", True) else "disabled",
+            )
+            for row in found
+        ),
+    )
+
+
+def indicators(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Indicators."""
+    columns = (
+        Column("Type"),
+        Column("Value", wraps=True),
+        Column("Provider"),
+        Column("Confidence"),
+        Column("TLP"),
+        Column("Valid until (UTC)"),
+        Column("Description", wraps=True),
+    )
+    return table(
+        columns,
+        (
+            (
+                row["threat.indicator.type"],
+                row["threat.indicator.name"],
+                row.get("threat.indicator.provider", "cert"),
+                row.get("threat.indicator.confidence", "High"),
+                row.get("threat.indicator.marking.tlp", "AMBER"),
+                clock(row["threat.indicator.valid_until"]) if row.get("threat.indicator.valid_until") else "",
+                row.get("threat.indicator.description", ""),
+            )
+            for row in found
+        ),
+    )
+
+
+def facts(row: Mapping[str, Any]) -> Table:
+    """Every field of one row, a line each."""
+    return table(
+        (Column("Field"), Column("Value", wraps=True)), ((name, value_text(row[name])) for name in sorted(row))
+    )
+
+
+def severity(row: Mapping[str, Any]) -> Text:
+    """The severity of an alert, in words; the colour only repeats it."""
+    name = str(row["alert.severity"])
+    return plain(name, SEVERITY_STYLES.get(name, ""))
+
+
+def show(console: Console, made: Table) -> None:
+    """Print a table; where nobody looks (a pipe) it is as wide as it needs."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=max(console.measure(made).maximum, 80), color_system=None)
+    console.print(made, emoji=False, highlight=False, markup=False)
+
+
+def _alert(row: Mapping[str, Any]) -> Sequence[str | Text]:
+    return (
+        severity(row),
+        str(row["alert.score"]),
+        str(row.get("signal.detection") or row["rule.id"]),
+        row["alert.title"],
+        row["school.location"],
+        row["signal.entity"],
+        str(row["alert.count"]),
+        clock(row["alert.first"]),
+        clock(row["alert.last"]),
+        ", ".join(row.get("threat.technique.id") or ()),
+    )

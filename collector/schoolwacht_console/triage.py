@@ -1,0 +1,49 @@
+"""What people change: the state of an alert, and the indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+from schoolwacht_collector.alerts import change_state
+
+from schoolwacht.errors import IndicatorError
+from schoolwacht_collector.index.port import Kind
+from schoolwacht_collector.indicators import make_indicator
+from schoolwacht_collector.records import Alert, AlertState, Indicator
+from schoolwacht_console import lookup
+from schoolwacht_console.context import Console
+from schoolwacht_console.problem import Problem
+from schoolwacht_console.shapes import NewIndicator
+
+#: Who a change is ascribed to where the caller does not say: there are no accounts yet.
+CONSOLE_USER, API_USER = "console", "api"
+REASON_MAX = 1000
+
+
+async def change_alert(console: Console, id: str, state: AlertState, *, reason: str, by: str) -> Alert:  # noqa: A002
+    """Give an alert a new state, with who and why. Closing needs a reason.
+
+    Raises Problem (no such alert in sight, no reason), Conflict, StoreError.
+    """
+    reason = reason.strip()
+    if len(reason) > REASON_MAX:
+        raise Problem(400, f"is longer than {REASON_MAX} characters", field="reason")
+    if state is AlertState.CLOSED and not reason:
+        raise Problem(400, "is needed to close an alert: whoever looks back must know why", field="reason")
+    if await lookup.alert(console.store, console.scope, id) is None:
+        raise Problem(404, "there is no alert of that id")
+    return await change_state(console.store, id, state, by=by, reason=reason, now=console.now())
+
+
+async def keep_indicators(console: Console, wanted: Sequence[NewIndicator]) -> list[Indicator]:
+    """Check all of them, then keep all of them. Raises IndicatorError naming the faulty one's place, StoreError."""
+    now = console.now()
+    made: list[Indicator] = []
+    for place, each in enumerate(wanted):
+        try:
+            made.append(make_indicator(structs.asdict(each), now=now))
+        except IndicatorError as error:
+            raise IndicatorError(error.message, field=f"indicators[{place}].{error.field or 'value'}") from error
+    await console.store.put_many(Kind.INDICATOR, made)
+    return made

@@ -1,0 +1,77 @@
+"""One line says what a row is about, whatever its dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schoolwacht.event import Dataset
+from schoolwacht_console.headline import HEADLINES, ends, headline, size
+
+
+def test_every_dataset_has_its_line() -> None:
+    assert set(HEADLINES) == {dataset.value for dataset in Dataset}
+
+
+@pytest.mark.parametrize("dataset", Dataset)
+def test_a_row_without_details_still_says_something(dataset: Dataset) -> None:
+    assert headline({"event.dataset": dataset.value})
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (
+            {
+                "event.dataset": "dns",
+                "dns.question.name": "a.example",
+                "dns.question.type": "A",
+                "dns.answers.data": ["192.0.2.1"],
+                "dns.response_code": "NOERROR",
+            },
+            "a.example A → 192.0.2.1",
+        ),
+        (
+            {"event.dataset": "dns", "dns.question.name": "b.example", "dns.response_code": "NXDOMAIN"},
+            "b.example → NXDOMAIN",
+        ),
+        (
+            {
+                "event.dataset": "http",
+                "http.request.method": "GET",
+                "url.domain": "c.example",
+                "url.original": "/x?y",
+                "http.response.status_code": 404,
+            },
+            "GET c.example/x?y → 404",
+        ),
+        (
+            {
+                "event.dataset": "flow",
+                "network.protocol": "tls",
+                "source.bytes": 1500,
+                "destination.bytes": 98_500,
+                "source.packets": 3,
+                "destination.packets": 70,
+                "nsm.flow.state": "closed",
+            },
+            "tls, 73 packets, 100 kB, closed",
+        ),
+        ({"event.dataset": "tls", "tls.client.server_name": "d.example"}, "d.example"),
+        ({"event.dataset": "file", "file.name": "a.exe", "file.size": 12}, "a.exe, 12 B"),
+        ({"event.dataset": "signal", "rule.name": "Port scan"}, "Port scan"),
+    ],
+)
+def test_the_line_tells_the_main_facts(row: dict[str, Any], line: str) -> None:
+    assert headline(row) == line
+
+
+def test_an_ipv6_end_stands_in_brackets() -> None:
+    row = {"source.ip": "2001:db8::1", "source.port": 443, "destination.ip": "192.0.2.7"}
+    assert ends(row) == ("[2001:db8::1]:443", "192.0.2.7")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (3.4e12, "3.4 TB")])
+def test_sizes_are_short(number: float, text: str) -> None:
+    assert size(number) == text
