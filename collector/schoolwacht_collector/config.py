@@ -16,13 +16,14 @@ from msgspec import Meta, Struct
 from schoolwacht import config as core
 from schoolwacht.errors import ConfigError
 from schoolwacht.wire import LIMITS
-from schoolwacht_collector.records import Severity
+from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
+from schoolwacht_collector.notify.webhook import WebhookSettings
 
 _MIB = 1 << 20
 
 
-class StoreKind(StrEnum):
-    """Which store keeps events, signals and records."""
+class StoreName(StrEnum):
+    """Which store keeps events, signals and records: a key of ``STORES``."""
 
     SQLITE = "sqlite"
     ELASTICSEARCH = "elasticsearch"
@@ -73,52 +74,12 @@ class ConsoleSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = "127.0.0.1:8480"
 
 
-class SqliteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[store.sqlite]``."""
-
-    directory: Annotated[
-        str, Meta(description="Directory of the SQLite files; the folder store in the state directory if empty.")
-    ] = ""
-
-
-class ElasticsearchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[store.elasticsearch]``."""
-
-    urls: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+/?$")], ...],
-        Meta(min_length=1, description="URLs of the Elasticsearch nodes."),
-    ] = ("http://127.0.0.1:9200",)
-    prefix: Annotated[
-        str, Meta(pattern=r"^[a-z][a-z0-9]{0,31}$", description="First part of the name of every index and template.")
-    ] = "schoolwacht"
-
-
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[store]``."""
 
-    kind: Annotated[StoreKind, Meta(description="Which store is used.")] = StoreKind.SQLITE
+    kind: Annotated[StoreName, Meta(description="Which store is used.")] = StoreName.SQLITE
     sqlite: SqliteSettings = SqliteSettings()
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
-
-
-class NotifyKind(StrEnum):
-    """How a notification travels."""
-
-    WEBHOOK = "webhook"
-
-
-class NotifySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[[notify]]``: one target of notifications."""
-
-    type: Annotated[NotifyKind, Meta(description="How the notification travels.")]
-    name: Annotated[
-        str, Meta(pattern=r"^[a-z0-9-]{1,63}$", description="Name of the target, kept with each delivery; unique.")
-    ]
-    url: Annotated[str, Meta(pattern=r"^https?://\S+$", description="Where the notification is sent.")]
-    secret_file: Annotated[str, Meta(description="File (mode 0600) with the secret that signs the notification.")] = ""
-    min_severity: Annotated[Severity, Meta(description="Only alerts of this severity or above are sent.")] = (
-        Severity.LOW
-    )
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,7 +117,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     intake: IntakeSettings = IntakeSettings()
     console: ConsoleSettings = ConsoleSettings()
     store: StoreSettings = StoreSettings()
-    notify: tuple[NotifySettings, ...] = ()
+    notify: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
 
     @property
@@ -187,7 +148,7 @@ def load(path: Path) -> Settings:
     return check(core.load(path, Settings), path=str(path))
 
 
-def local(state: Path, *, past_days: int = 0, notify: tuple[NotifySettings, ...] = ()) -> Settings:
+def local(state: Path, *, past_days: int = 0, notify: tuple[WebhookSettings, ...] = ()) -> Settings:
     """Settings of a collector inside another program: everything below ``state``, free ports on loopback.
 
     ``past_days`` 0 keeps the timestamps of old captures.

@@ -1,0 +1,93 @@
+"""How much work the intake takes on: bytes in flight, a share for each agent, and decoded events that wait.
+
+Promise: what is held is bounded whatever the agents send, and one agent cannot take the room of the others.
+Limits: for one event loop; nothing here waits longer than its caller allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: A batch costs at least this much: connection, request and answer, however small its frame.
+LEAST = 16 << 10
+
+
+class Flight:
+    """Bytes of batches that have been admitted and not yet answered.
+
+    Args:
+        total: for all agents together.
+        share: for one agent.
+    """
+
+    def __init__(self, *, total: int, share: int) -> None:
+        self._total = total
+        self._share = share
+        self._bytes = 0
+        self._by_agent: dict[str, int] = {}
+
+    @property
+    def bytes(self) -> int:
+        """What is in flight now."""
+        return self._bytes
+
+    @contextmanager
+    def admitted(self, agent: str, size: int) -> Iterator[bool]:
+        """Whether a batch of ``size`` bytes is taken on; if so, it counts until the block ends."""
+        size = max(size, LEAST)
+        mine = self._by_agent.get(agent, 0)
+        if self._bytes + size > self._total or mine + size > self._share:
+            yield False
+            return
+        self._bytes += size
+        self._by_agent[agent] = mine + size
+        try:
+            yield True
+        finally:
+            self._bytes -= size
+            rest = self._by_agent[agent] - size
+            if rest:
+                self._by_agent[agent] = rest
+            else:
+                del self._by_agent[agent]
+
+
+class Room:
+    """Room for decoded events that wait for the store. Who comes first enters first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._free = capacity
+        self._capacity = capacity
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def enter(self, number: int) -> None:
+        """Take room for ``number`` events (never more than the whole), waiting for it. Undo with :meth:`leave`."""
+        number = min(number, self._capacity)
+        if not self._waiting and number <= self._free:
+            self._free -= number
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((number, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave(number)
+            raise
+
+    def leave(self, number: int) -> None:
+        """Give back the room of ``number`` events."""
+        self._free += min(number, self._capacity)
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if turn.cancelled():
+                self._waiting.popleft()
+            elif wanted <= self._free:
+                self._waiting.popleft()
+                self._free -= wanted
+                turn.set_result(None)
+            else:
+                return

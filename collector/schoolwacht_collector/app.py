@@ -1,0 +1,213 @@
+"""The collector, wired by hand: store, registry, intake, jobs, console.
+
+::
+
+    async with running(local(directory), init=True) as collector:
+        collector.intake_url, collector.console_url, collector.store
+
+Promise: what was taken is stored and answered before a stop ends; a job that throws is logged and started again, and
+``/readyz`` shows it. Limits: one process, one event loop; several collectors on one store share the leader's jobs by
+a lease in the store (:mod:`.lease`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from schoolwacht.errors import ConfigError, StoreError
+from schoolwacht_collector import secret
+from schoolwacht_collector.alerts import Folder
+from schoolwacht_collector.config import Address, Settings, StoreName, address, check
+from schoolwacht_collector.dead_letters import DeadLetters
+from schoolwacht_collector.index import STORES
+from schoolwacht_collector.index.port import Store
+from schoolwacht_collector.intake import Intake, bounds_of
+from schoolwacht_collector.jobs import Jobs
+from schoolwacht_collector.lease import Leadership
+from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.notify import NOTIFIERS, Notifier
+from schoolwacht_collector.notify.outbox import Outbox
+from schoolwacht_collector.registry import Registry
+from schoolwacht_console.site import make_site
+
+#: Seconds that a refused request's unread body is waited for.
+_LINGER = 2.0
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """A running collector. URLs end without a slash; ``console_url`` is None if the console is switched off."""
+
+    settings: Settings
+    store: Store
+    registry: Registry
+    matching: Matching
+    dead_letters: DeadLetters
+    folder: Folder
+    outbox: Outbox
+    intake_url: str
+    console_url: str | None
+
+
+def make_store(settings: Settings) -> Store:
+    """The configured store, not yet opened."""
+    kind = settings.store.kind
+    if kind is StoreName.SQLITE:
+        return STORES[kind].make(
+            msgspec.structs.replace(settings.store.sqlite, directory=str(settings.sqlite_directory))
+        )
+    return STORES[kind].make(settings.store.elasticsearch)
+
+
+def make_notifiers(settings: Settings) -> list[Notifier]:
+    """The configured targets, not yet opened. Raises ConfigError."""
+    return [NOTIFIERS[str(target.__struct_config__.tag)].make(target) for target in settings.notify]
+
+
+async def prepare(settings: Settings) -> bool:
+    """Make the secret and the store's schema; safe to run again. Whether the secret was made now.
+
+    Raises ConfigError, StoreError.
+    """
+    made = await asyncio.to_thread(secret.make, settings.state)
+    store = make_store(settings)
+    await store.init()
+    await store.close()
+    return made
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, notifiers: Sequence[Notifier] = (), init: bool = False
+) -> AsyncIterator[Collector]:
+    """Run a whole collector in this event loop until the block ends.
+
+    Args:
+        settings: of :func:`schoolwacht_collector.config.load`, or of ``local(directory)``: everything below one
+            directory, free ports on loopback, events of any age.
+        notifiers: targets besides those of ``settings.notify``.
+        init: make the store's schema and the collector's secret first, as ``schoolwacht-collector init`` does.
+
+    Raises ConfigError or StoreError, both with the way out, before it yields.
+    """
+    check(settings)
+    if init:
+        await prepare(settings)
+    key = await asyncio.to_thread(secret.load, settings.state)
+    targets = [*make_notifiers(settings), *notifiers]
+    async with AsyncExitStack() as stack:
+        store = make_store(settings)
+        stack.push_async_callback(store.close)
+        await store.open()
+        for target in targets:
+            stack.push_async_callback(target.close)
+            await target.open()
+        registry = Registry(store)
+        stack.push_async_callback(_flush, registry)
+        matching = Matching(store, past=bounds_of(settings).past)
+        await matching.load()
+        outbox = Outbox(store, targets)
+        folder = Folder(store, on_change=outbox.nudge)
+        jobs = Jobs()
+        leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
+        leaders = _Leaders(folder, outbox)
+        stack.push_async_callback(jobs.stop)
+        jobs.start("indicators", matching.run)
+        jobs.start("counts", registry.run)
+        jobs.start("leader", lambda: leadership.run(leaders.working))
+        dead_letters = DeadLetters(
+            settings.dead_letters,
+            daily_bytes=settings.limits.dead_letter_bytes,
+            days=settings.limits.dead_letter_days,
+        )
+        console_url = await _console(stack, settings, store) if settings.console.enabled else None
+        intake = Intake(
+            settings,
+            secret=key,
+            store=store,
+            registry=registry,
+            matching=matching,
+            dead_letters=dead_letters,
+            signals_created=folder.nudge,
+            ready=lambda: {"leader": leadership.leading, "jobs": jobs.states() | leaders.jobs.states()},
+        )
+        intake_url = await _listen(
+            stack,
+            intake.application(),
+            address(settings.intake.listen, field="intake.listen"),
+            field="intake.listen",
+            idle=settings.intake.idle_seconds,
+            stop=settings.intake.stop_seconds,
+        )
+        yield Collector(settings, store, registry, matching, dead_letters, folder, outbox, intake_url, console_url)
+
+
+class _Leaders:
+    """The jobs of the leader."""
+
+    def __init__(self, folder: Folder, outbox: Outbox) -> None:
+        self.jobs = Jobs()
+        self._folder = folder
+        self._outbox = outbox
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """They run while the block does."""
+        self.jobs.start("alerts", self._folder.run)
+        self.jobs.start("outbox", self._outbox.run)
+        try:
+            yield
+        finally:
+            await self.jobs.stop()
+
+
+async def _console(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
+    return await _listen(
+        stack,
+        make_site(store),
+        address(settings.console.listen, field="console.listen"),
+        field="console.listen",
+        idle=75.0,
+        stop=2.0,
+    )
+
+
+async def _listen(
+    stack: AsyncExitStack, application: web.Application, at: Address, *, field: str, idle: float, stop: float
+) -> str:
+    """Serve ``application`` until the stack unwinds; returns its URL. Raises ConfigError if the port is not free."""
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        keepalive_timeout=idle,
+        lingering_time=_LINGER,
+        auto_decompress=False,
+        shutdown_timeout=stop,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, at.host, at.port, backlog=1024).start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"cannot listen on {at.host} port {at.port}: {reason}", field=field) from error
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _flush(registry: Registry) -> None:
+    try:
+        await registry.flush()
+    except StoreError as error:
+        _logger.warning("what the agents delivered in the last seconds is not counted: %s", error)

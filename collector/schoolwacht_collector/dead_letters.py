@@ -1,0 +1,122 @@
+"""Dead letters: what was rejected, with the reason and its bytes, a JSON-lines file a day.
+
+Promise: on disk (fsync) before the agent hears that an item is rejected; if it cannot be written, the caller must not
+say so. Limits: a number of bytes a day, beyond which items are counted and not kept; files older than the configured
+days are deleted. A line is ``{"time","agent","epoch","sequence","reason","event"}``, ``event`` the item's MessagePack
+in base64. The files hold what events hold: readable by the collector alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from schoolwacht.errors import StoreError
+
+_logger = logging.getLogger(__name__)
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A rejected item. ``raw`` are its bytes as they came, or as they were decoded."""
+
+    time: datetime
+    agent: str
+    epoch: str
+    sequence: int
+    reason: str
+    raw: bytes
+
+
+class DeadLetters:
+    """The log of rejected items below one directory. ``kept`` and ``dropped`` count items since the start."""
+
+    def __init__(self, directory: Path, *, daily_bytes: int, days: int) -> None:
+        self.kept = 0
+        self.dropped = 0
+        self._directory = directory
+        self._daily_bytes = daily_bytes
+        self._days = days
+        self._turn = asyncio.Lock()
+        self._today: date | None = None
+
+    async def keep(self, letters: Sequence[Letter]) -> None:
+        """Write the letters durably. Raises StoreError if the disk does not take them."""
+        lines = [_line(letter) for letter in letters]
+        day = letters[0].time.date()
+        async with self._turn:
+            try:
+                written = await asyncio.to_thread(self._write, lines, day)
+            except OSError as error:
+                raise StoreError(
+                    f"dead letters cannot be written: {error.strerror}", path=str(self._directory)
+                ) from error
+        self.kept += written
+        if written < len(lines):
+            if not self.dropped:
+                _logger.warning(
+                    "the dead letters of a day are full (limits.dead_letter_bytes): further ones are counted, not kept"
+                )
+            self.dropped += len(lines) - written
+
+    def _write(self, lines: list[bytes], day: date) -> int:
+        if day != self._today:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._expire(day)
+            self._today = day
+        descriptor = os.open(self._directory / f"{day}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(descriptor).st_size
+            room = self._daily_bytes - size
+            chosen: list[bytes] = []
+            for line in lines:
+                if len(line) <= room:
+                    chosen.append(line)
+                    room -= len(line)
+            _append(descriptor, b"".join(chosen), size)
+            return len(chosen)
+        finally:
+            os.close(descriptor)
+
+    def _expire(self, today: date) -> None:
+        for path in self._directory.glob("????-??-??.jsonl"):
+            try:
+                day = date.fromisoformat(path.stem)
+            except ValueError:
+                continue
+            if day < today - timedelta(days=self._days):
+                path.unlink(missing_ok=True)
+
+
+def _append(descriptor: int, data: bytes, size: int) -> None:
+    """All of ``data`` behind ``size`` bytes, or none of it: half a line would spoil the next one."""
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _line(letter: Letter) -> bytes:
+    return (
+        msgspec.json.encode(
+            {
+                "time": letter.time,
+                "agent": letter.agent,
+                "epoch": letter.epoch,
+                "sequence": letter.sequence,
+                "reason": letter.reason,
+                "event": base64.b64encode(letter.raw).decode("ascii"),
+            }
+        )
+        + b"\n"
+    )

@@ -1,0 +1,286 @@
+"""Where agents deliver: ``POST /v1/batches``, and ``/healthz`` and ``/readyz`` for whoever watches the collector.
+
+Promise: a verdict is given only after the store has answered, DELIVERED only for what is stored with all its signals.
+Nobody's bytes are read before the agent is known; what is held is bounded (:mod:`.admission`); a batch is decoded and
+matched in short steps, one batch at a time, so that the loop stays free for the others. Nothing here is inflated by
+the HTTP layer. Limits: no TLS yet; listen on loopback or behind a proxy that ends it.
+
+Answers: 200 with a reply; otherwise problem details: 400 no batch, 401 unknown key, 403 disabled agent, 408 slow body,
+413 too large, 415 wrong type, 429 too much at once, 503 the store or the line is not free. After 408, 429 and 503 the
+agent keeps the batch and sends it again (``Retry-After``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestPayloadError
+
+from schoolwacht.errors import StoreError, WireError
+from schoolwacht.event import Event
+from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, decode_steps, encode_reply
+from schoolwacht_collector.admission import Flight, Room
+from schoolwacht_collector.config import Settings
+from schoolwacht_collector.dead_letters import DeadLetters, Letter
+from schoolwacht_collector.index.port import Outcome, Store
+from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
+from schoolwacht_collector.problem import problem, problems
+from schoolwacht_collector.records import Agent
+from schoolwacht_collector.registry import Refusal, Registry
+from schoolwacht_collector.stamp import Bounds, Stamper
+
+#: Seconds that work may hold the loop before others get a turn.
+TURN = 0.003
+#: Seconds after which an agent may try again what was not taken.
+RETRY_SECONDS = 5.0
+_STAMPERS = 20_000
+_AGENT_VERSION = re.compile(r"schoolwacht-agent/([0-9A-Za-z.+-]{1,32})")
+_logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error of ours; it never leaves this module
+    """A request that is answered with a problem."""
+
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Intake:
+    """The intake over a store.
+
+    Args:
+        settings: limits and time-outs.
+        secret: the collector's.
+        store: open.
+        registry: who may deliver.
+        matching: the indicators of now.
+        dead_letters: where rejected items go.
+        signals_created: called when new signals were stored.
+        ready: further facts for ``/readyz`` (the states of jobs).
+        now: the clock (aware, UTC).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        secret: bytes,
+        store: Store,
+        registry: Registry,
+        matching: Matching,
+        dead_letters: DeadLetters,
+        signals_created: Callable[[], None],
+        ready: Callable[[], dict[str, object]] = dict,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        limits = settings.limits
+        self._settings = settings
+        self._secret = secret
+        self._store = store
+        self._registry = registry
+        self._matching = matching
+        self._dead_letters = dead_letters
+        self._signals_created = signals_created
+        self._ready = ready
+        self._now = now
+        self._bounds = bounds_of(settings)
+        self._flight = Flight(total=limits.flight_bytes, share=limits.agent_flight_bytes)
+        self._room = Room(limits.prepared_events)
+        self._turn = asyncio.Lock()
+        self._stampers: OrderedDict[str, Stamper] = OrderedDict()
+
+    def application(self) -> web.Application:
+        """The intake's routes."""
+        application = web.Application(middlewares=[problems], client_max_size=LIMITS.frame)
+        application.router.add_post("/v1/batches", self.take)
+        application.router.add_get("/healthz", self.healthz)
+        application.router.add_get("/readyz", self.readyz)
+        return application
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """The process runs and its loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Whether batches can be stored now: 200 or 503. What is wrong stands in the log; this page is public."""
+        health = await self._store.health()
+        state = {
+            "status": "ready" if health.writable else "not ready",
+            "store": "writable" if health.writable else "not writable",
+            "flight_bytes": self._flight.bytes,
+        }
+        return web.json_response(state | self._ready(), status=200 if health.writable else 503)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """One batch."""
+        try:
+            agent = await self._known(request)
+            size = _expected(request)
+            with self._flight.admitted(agent.id, size) as admitted:
+                if not admitted:
+                    wait = 1.0 + secrets.randbelow(3)
+                    return problem(429, "too much is in flight; send it again", retry_after=wait, close=True)
+                frame = await self._body(request)
+                reply = await self._deliver(agent, frame, _version(request))
+        except Refused as refused:
+            return refused.response
+        return web.Response(body=encode_reply(reply), content_type=REPLY_TYPE)
+
+    async def _known(self, request: web.Request) -> Agent:
+        try:
+            agent = await self._registry.authenticate(request.headers.get(hdrs.AUTHORIZATION))
+        except StoreError as error:
+            _logger.warning("an agent cannot be looked up: %s", error)
+            raise Refused(problem(503, "the store does not answer", retry_after=RETRY_SECONDS, close=True)) from error
+        if isinstance(agent, Refusal):
+            status = 401 if agent is Refusal.UNKNOWN else 403
+            raise Refused(problem(status, agent.value, close=True))
+        return agent
+
+    async def _body(self, request: web.Request) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.intake.body_seconds):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > LIMITS.frame:
+                        raise Refused(_too_large())
+        except TimeoutError as error:
+            raise Refused(
+                problem(408, "the batch did not arrive in time", retry_after=RETRY_SECONDS, close=True)
+            ) from error
+        except (RequestPayloadError, ConnectionError) as error:
+            raise Refused(problem(400, "the body ended early or is broken", close=True)) from error
+        return bytes(body)
+
+    async def _deliver(self, agent: Agent, frame: bytes, version: str | None) -> Reply:
+        prepared, epoch, sequences = await self._prepare(agent, frame, version)
+        try:
+            outcomes = await self._create(prepared.documents)
+        finally:
+            self._room.leave(prepared.items)
+        result = verdicts(prepared, outcomes)
+        await self._bury(agent, epoch, sequences, prepared, result)
+        if result.signals:
+            self._signals_created()
+        rejected = result.verdicts.count(Verdict.REJECTED)
+        self._registry.note(agent.id, stored=result.created, rejected=rejected, version=version, now=self._now())
+        retry = RETRY_SECONDS if Verdict.RETRY in result.verdicts else None
+        return Reply(VERSION, result.verdicts, result.reasons, retry)
+
+    async def _prepare(self, agent: Agent, frame: bytes, version: str | None) -> tuple[Prepared, str, list[int]]:
+        """The batch's documents; on return there is room taken for its items. One batch at a time."""
+        deadline = asyncio.get_running_loop().time() + self._settings.limits.wait_seconds
+        entered = 0
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turn.acquire()
+            try:
+                try:
+                    decoded = await _in_turns(decode_steps(frame))
+                except WireError as error:
+                    raise Refused(problem(400, error.message)) from error
+                async with asyncio.timeout_at(deadline):
+                    await self._room.enter(len(decoded.events))
+                entered = len(decoded.events)
+                # Only now: what arrives is found by its arrival, soon after it.
+                stamp = self._stamper(agent).batch(decoded.epoch, now=self._now(), version=version)
+                prepared = await _in_turns(prepare(decoded, stamp, self._matching.indicators))
+            except BaseException:
+                self._room.leave(entered)
+                raise
+            finally:
+                self._turn.release()
+        except TimeoutError as error:
+            raise Refused(problem(503, "the line is not free; send it again", retry_after=RETRY_SECONDS)) from error
+        return prepared, decoded.epoch, decoded.sequences
+
+    async def _create(self, documents: list[Event]) -> list[Outcome]:
+        if not documents:
+            return []
+        try:
+            return await self._store.create(documents)
+        except StoreError as error:
+            _logger.warning("a batch cannot be stored: %s", error)
+            return [Outcome(Verdict.RETRY, created=False, reason="the store does not answer")] * len(documents)
+
+    async def _bury(self, agent: Agent, epoch: str, sequences: list[int], prepared: Prepared, result: Verdicts) -> None:
+        """Keep the rejected items; if that fails nobody may say that they are rejected."""
+        places = [place for place, verdict in enumerate(result.verdicts) if verdict is Verdict.REJECTED]
+        if not places:
+            return
+        raw = prepared.bytes_of(places)
+        now = self._now()
+        letters = [
+            Letter(now, agent.id, epoch, sequences[place], result.reasons[place], raw[place]) for place in places
+        ]
+        try:
+            await self._dead_letters.keep(letters)
+        except StoreError as error:
+            _logger.warning("%s", error)
+            for place in places:
+                result.verdicts[place] = Verdict.RETRY
+                result.reasons[place] = "the collector cannot keep a dead letter now"
+
+    def _stamper(self, agent: Agent) -> Stamper:
+        stamper = self._stampers.get(agent.id)
+        if stamper is None or stamper.agent is not agent:
+            stamper = self._stampers[agent.id] = Stamper(agent, self._secret, self._bounds)
+            self._stampers.move_to_end(agent.id)
+            while len(self._stampers) > _STAMPERS:
+                self._stampers.popitem(last=False)
+        return stamper
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """How far an event's time may lie from its arrival."""
+    days = settings.limits.past_days
+    return Bounds(timedelta(seconds=settings.limits.future_seconds), timedelta(days=days) if days else None)
+
+
+def _expected(request: web.Request) -> int:
+    """Bytes of the body at most, once type and length have been looked at."""
+    if request.content_type != BATCH_TYPE or hdrs.CONTENT_ENCODING in request.headers:
+        raise Refused(problem(415, f"a batch has the type {BATCH_TYPE} and no content encoding", close=True))
+    length = request.content_length
+    if length is None:
+        return LIMITS.frame
+    if length > LIMITS.frame:
+        raise Refused(_too_large())
+    return length
+
+
+def _too_large() -> web.Response:
+    return problem(413, f"a batch has at most {LIMITS.frame} bytes", close=True)
+
+
+def _version(request: web.Request) -> str | None:
+    """The software version that the agent names in its User-Agent."""
+    found = _AGENT_VERSION.match(request.headers.get(hdrs.USER_AGENT, ""))
+    return found[1] if found else None
+
+
+async def _in_turns(steps: Generator[None, None, T]) -> T:
+    """Run steps to their result, letting others run whenever :data:`TURN` is over."""
+    began = time.perf_counter()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        if time.perf_counter() - began > TURN:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
