@@ -46,11 +46,11 @@ _TICK = timedelta(microseconds=1)
 _JOB = "fold"
 
 
-class AlertError(SchoolwachtError):
-    """A change of an alert's state that cannot be made."""
+class AlertClosed(Conflict):
+    """The alert was closed, which is final: somebody else was first, or the caller did not look."""
 
 
-class NoSuchAlert(AlertError):  # noqa: N818 - says what is the matter
+class NoSuchAlert(SchoolwachtError):  # noqa: N818 - says what is the matter
     """No alert has that id."""
 
 
@@ -79,8 +79,9 @@ class Folder:
         self._resumed = False
         self._window: datetime | None = None
         self._counted: dict[str, int] = {}
-        # Keys to fold, with the time at which each was first found touched; and when a key may be folded again.
-        self._pending: dict[str, datetime] = {}
+        self._looked: datetime | None = None
+        # Keys to fold, each with the arrival before which nothing of it is uncounted; and when it may be folded again.
+        self._pending: dict[str, datetime | None] = {}
         self._rest: dict[str, datetime] = {}
         self._wake = asyncio.Event()
         self._nudged = 0.0
@@ -110,10 +111,13 @@ class Folder:
             await self._resume()
         now = self._clock()
         touched = await self._touched("")
+        # What was visible at the last look is counted or pending; what was not, arrived at most the overlap before it.
+        bound = self._window if self._looked is None else self._looked - self._overlap
         for key, number in touched.items():
             if self._counted.get(key) != number:
-                self._pending.setdefault(key, now)
+                self._pending.setdefault(key, bound)
         self._counted = touched
+        self._looked = now
         ready = [key for key in self._pending if self._rest.get(key, now) <= now]
         changed = await self._fold_all(ready, now)
         if changed:
@@ -124,6 +128,7 @@ class Folder:
     def _forget(self) -> None:
         """Begin anew from what the store knows: while another led, it went on."""
         self._resumed = False
+        self._looked = None
         self._counted = {}
         self._pending = {}
         self._rest = {}
@@ -160,7 +165,11 @@ class Folder:
 
     async def _move_on(self, now: datetime) -> None:
         """Let the window begin later, once everything that arrived before is folded; tell the next leader."""
-        start = min([now, *self._pending.values()]) - self._overlap
+        start = now - self._overlap
+        for bound in self._pending.values():
+            if bound is None:
+                return
+            start = min(start, bound)
         if self._window is not None and start - self._window < STEP:
             return
         if not await self._save(Progress(id=_JOB, timestamp=now, until=start)):
@@ -222,7 +231,7 @@ class Folder:
         """
         changed = 0
         alert: Alert | None = None
-        boundary: datetime | None = None
+        boundary = self._window  # a key without alerts has no signals of before
         held = await self._alerts(key)
         following = [record.since for record, _ in held[1:]] + [None]
         for (record, version), next_since in zip(held, following, strict=True):
@@ -231,7 +240,7 @@ class Folder:
             changed += did
             boundary = _earlier(end, alert.arrived + QUIET)
         while (first := await self._first(key, boundary)) is not None:
-            alert = begin(first, since=boundary, previous=alert)
+            alert = begin(first, since=boundary if alert else None, previous=alert)
             alert, did = await self._recount(alert, None, None, to_quiet=True)
             changed += did
             boundary = alert.arrived + QUIET
@@ -322,7 +331,7 @@ async def change_state(
     Closed is final: what comes after is a new alert. An alert that is in that state already is left as it is. Asks
     nobody whether ``by`` may do it, nor whose alert it is.
 
-    Raises NoSuchAlert, AlertError (it is closed), StoreError.
+    Raises NoSuchAlert, AlertClosed, StoreError.
     """
     for _ in range(TRIES):
         found = await store.get(Kind.ALERT, alert_id)
@@ -332,7 +341,7 @@ async def change_state(
         if alert.state is state:
             return alert
         if alert.state is AlertState.CLOSED:
-            raise AlertError("a closed alert stays closed; the next signal opens a new one", field="alert.state")
+            raise AlertClosed("a closed alert stays closed; the next signal opens a new one", field="alert.state")
         # What was counted stays counted, even if this clock is behind the one that stamped the last signal.
         at = max(now, alert.arrived + _TICK)
         changed = replace(

@@ -2,7 +2,7 @@
 
 Three text forms, told apart by the first line that says something:
 
-* JSON lines: an object a line with the columns below (or an exported record, with its dotted names);
+* JSON lines: an object a line with the columns below (or an exported record, nested or with dotted names);
 * CSV with a header line: ``type,value`` and any of ``provider,description,confidence,tlp,valid_until``;
 * a plain list: one value a line, its type seen from its form; ``#`` begins a comment.
 
@@ -220,7 +220,7 @@ def _json_columns(text: str) -> dict[str, str]:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise IndicatorError(f"is no JSON object: {error}") from error
     columns: dict[str, str] = {}
-    for given, value in record.items():
+    for given, value in _flat(record):
         name = _NAMES_IN_EXPORT.get(given, given)
         if name in _IGNORED_IN_EXPORT or value is None:
             continue
@@ -230,3 +230,11 @@ def _json_columns(text: str) -> dict[str, str]:
             raise IndicatorError("must be text", field=given)
         columns[name] = value
     return columns
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
