@@ -1,0 +1,139 @@
+"""D19 and D20: data in the names that are asked (ATT&CK T1071.004, T1572), and D21: commands in TXT answers.
+
+D19 looks at one client and one registrable domain: many different, long names. D20 at one client and one resolver,
+whatever the domains: tunnels that spread over domains. D21 at one client and domain: mostly TXT, many of them.
+Kept out: block lists and content networks ask many names but short ones (measured: 177 names of mean length 17; tunnels
+78 and 167); mail hosts ask TXT for SPF, DKIM and DMARC names. Memory: 200 bytes a name within the window, 4,096
+clients and domains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from schoolwacht.domains import split
+from schoolwacht.event import Dataset, Event
+from schoolwacht_agent.behave.port import Bounded
+from schoolwacht_agent.behave.signal import Rule, raise_signal
+from schoolwacht_agent.behave.state import KEPT, Distinct, Growth, Ladder, Recent
+
+TUNNEL = Rule("D19", "DNS tunnel below one domain", "Major", "High", "T1071.004", "command and control")
+SPREAD = Rule("D20", "DNS tunnel through a resolver", "Major", "Medium", "T1572", "command and control")
+COMMANDS = Rule("D21", "Command channel over DNS TXT", "Major", "Medium", "T1071.004", "command and control")
+_MAIL_LABELS = frozenset({"_dmarc", "_domainkey", "_spf", "_mta-sts", "_smtp"})
+
+
+class DnsTunnelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[behave.dns_tunnel]``."""
+
+    seconds: Annotated[int, Meta(ge=10, le=86400, description="D19, D20: window in seconds.")] = 300
+    names: Annotated[int, Meta(ge=5, description="D19: different names below one domain in it.")] = 50
+    mean_subdomain: Annotated[int, Meta(ge=1, description="D19: their mean length before the domain, more than.")] = 40
+    queries: Annotated[int, Meta(ge=5, description="D20: different names asked of one resolver in it.")] = 50
+    mean_name: Annotated[int, Meta(ge=1, description="D20: their mean length, more than.")] = 60
+    txt_seconds: Annotated[int, Meta(ge=10, le=86400, description="D21: window in seconds.")] = 600
+    txt_queries: Annotated[int, Meta(ge=5, description="D21: TXT queries below one domain in it.")] = 20
+    txt_percent: Annotated[int, Meta(ge=1, le=100, description="D21: share of TXT among all queries below it.")] = 80
+
+
+class _Names:
+    __slots__ = ("ladder", "seen")
+
+    def __init__(self) -> None:
+        self.seen = Distinct()
+        self.ladder = Ladder()
+
+    def grows(self, name: str, at: float, window: int, threshold: int, *, mean: int) -> int:
+        if len(self.seen) >= KEPT:
+            return 0
+        count = self.seen.add(name, at, window, len(name))
+        if not count or self.seen.weight <= mean * count:
+            return 0
+        return count if self.ladder.speaks(count, threshold, at, window) else 0
+
+    def mean(self) -> float:
+        return self.seen.weight / max(1, len(self.seen))
+
+
+class DnsTunnel:
+    """Detectors D19, D20 and D21: they look at the same queries."""
+
+    id: ClassVar[str] = TUNNEL.id
+    datasets: ClassVar[frozenset[Dataset]] = frozenset({Dataset.DNS})
+
+    def __init__(self, settings: DnsTunnelSettings) -> None:
+        self._settings = settings
+        self._domains: Recent[tuple[str | None, str], _Names] = Recent(4096, _Names)
+        self._resolvers: Recent[tuple[str | None, str | None], _Names] = Recent(4096, _Names)
+        self._texts: Recent[tuple[str | None, str], Growth] = Recent(4096, Growth)
+
+    def see(self, event: Event) -> Iterator[Event]:
+        """Signals that this query completes."""
+        name = event.dns_question_name
+        if event.dns_type != "query" or not name:
+            return
+        at = event.timestamp.timestamp()
+        domain, below = split(name)
+        reported = False
+        if domain is not None and below is not None:
+            for signal in self._below(event, at, domain, below):
+                reported = True
+                yield signal
+            yield from self._commands(event, at, domain, below)
+        if not reported and not (domain is not None and self._reported(event, domain)):
+            yield from self._through(event, at, name)
+
+    def _below(self, event: Event, at: float, domain: str, below: str) -> Iterator[Event]:
+        settings = self._settings
+        names = self._domains.of((event.source_ip, domain))
+        if count := names.grows(below, at, settings.seconds, settings.names, mean=settings.mean_subdomain):
+            message = (
+                f"{event.source_ip} asked {count} different names below {domain} within {settings.seconds} s, "
+                f"{names.mean():.0f} characters long on average"
+            )
+            yield raise_signal(
+                TUNNEL,
+                event,
+                message,
+                first=names.seen.first(),
+                detail={"names": count, "mean_length": names.mean(), "domain": domain},
+            )
+
+    def _through(self, event: Event, at: float, name: str) -> Iterator[Event]:
+        settings = self._settings
+        names = self._resolvers.of((event.source_ip, event.destination_ip))
+        if count := names.grows(name, at, settings.seconds, settings.queries, mean=settings.mean_name):
+            message = (
+                f"{event.source_ip} asked {event.destination_ip} {count} different names within {settings.seconds} s, "
+                f"{names.mean():.0f} characters long on average"
+            )
+            yield raise_signal(
+                SPREAD, event, message, first=names.seen.first(), detail={"names": count, "mean_length": names.mean()}
+            )
+
+    def _commands(self, event: Event, at: float, domain: str, below: str) -> Iterator[Event]:
+        settings = self._settings
+        text = event.dns_question_type == "TXT"
+        if text and not _MAIL_LABELS.isdisjoint(below.split(".")):
+            return
+        queries = self._texts.of((event.source_ip, domain))
+        total = queries.rate.add(at, settings.txt_seconds, int(text))
+        texts = queries.rate.weight
+        if texts * 100 < total * settings.txt_percent:
+            return
+        if queries.ladder.speaks(texts, settings.txt_queries, at, settings.txt_seconds):
+            message = f"{event.source_ip} asked {texts} TXT records below {domain} within {settings.txt_seconds} s"
+            yield raise_signal(
+                COMMANDS, event, message, first=queries.rate.first(), detail={"queries": texts, "domain": domain}
+            )
+
+    def _reported(self, event: Event, domain: str) -> bool:
+        key = (event.source_ip, domain)
+        return self._domains.known(key) and self._domains.of(key).ladder.said > 0
+
+    def state(self) -> Iterable[Bounded]:
+        """Tables."""
+        return (self._domains, self._resolvers, self._texts)

@@ -1,0 +1,82 @@
+"""D02: one source tries one port of many destinations, and most do not answer (ATT&CK T1046).
+
+Memory: 200 bytes a destination, source and port, 800 kB at most for one; 4,096 of them. Kept out: web, DNS and
+discovery ports, multicast and broadcast, conversations whose beginning nobody saw. Printers and discovery talk to
+hosts that answer. Measured: 28 hosts a minute in a scan, five at most in ordinary traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht_agent.behave.flows import is_group, opened_by_source, started, unanswered
+from schoolwacht_agent.behave.port import Bounded
+from schoolwacht_agent.behave.signal import Rule, raise_signal
+from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Recent
+
+IGNORED_PORTS = frozenset({53, 80, 443, 853, 1900, 3702, 5353, 5355, 8080, 8443})
+RULE = Rule("D02", "Horizontal scan", "Major", "Medium", "T1046", "scan")
+
+
+class HostScanSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[behave.host_scan]``."""
+
+    seconds: Annotated[int, Meta(ge=1, le=3600, description="D02: window in seconds.")] = 60
+    destinations: Annotated[
+        int, Meta(ge=5, description="D02: different destinations on one port within the window.")
+    ] = 20
+    failed_percent: Annotated[int, Meta(ge=0, le=100, description="D02: share of them that must not answer.")] = 80
+
+
+class _Sweep:
+    __slots__ = ("ladder", "seen")
+
+    def __init__(self) -> None:
+        self.seen = Distinct()
+        self.ladder = Ladder()
+
+
+class HostScan:
+    """Detector D02."""
+
+    id: ClassVar[str] = RULE.id
+    datasets: ClassVar[frozenset[Dataset]] = frozenset({Dataset.FLOW})
+
+    def __init__(self, settings: HostScanSettings) -> None:
+        self._settings = settings
+        self._sweeps: Recent[tuple[str | None, str | None, int | None], _Sweep] = Recent(4096, _Sweep)
+
+    def see(self, event: Event) -> Iterator[Event]:
+        """Signals that this flow completes."""
+        port, destination = event.destination_port, event.destination_ip
+        if destination is None or port in IGNORED_PORTS or not opened_by_source(event) or is_group(destination):
+            return
+        settings, at = self._settings, started(event)
+        sweep = self._sweeps.of((event.source_ip, event.network_transport, port))
+        if len(sweep.seen) >= KEPT:
+            return
+        count = sweep.seen.add(destination, at, settings.seconds, weight=int(unanswered(event)))
+        if sweep.seen.weight * 100 < count * settings.failed_percent:
+            return
+        if sweep.ladder.speaks(count, settings.destinations, at, settings.seconds):
+            where = f"port {port}" if port else event.network_transport
+            message = (
+                f"{event.source_ip} tried {where} of {count} hosts within {settings.seconds} s; "
+                f"{sweep.seen.weight} did not answer"
+            )
+            yield raise_signal(
+                RULE,
+                event,
+                message,
+                first=sweep.seen.first(),
+                destination=False,
+                detail={"hosts": count, "unanswered": sweep.seen.weight},
+            )
+
+    def state(self) -> Iterable[Bounded]:
+        """Tables."""
+        return (self._sweeps,)

@@ -1,0 +1,66 @@
+"""D01: one source tries many ports of one destination (ATT&CK T1046).
+
+Memory: 150 bytes a port and pair of hosts, 600 kB at most for one pair; 4,096 pairs. Kept out: conversations whose
+beginning nobody saw, so that replies to many client ports do not count. In ordinary traffic no pair reaches twelve
+ports a minute. A registered test is told apart at the collector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, Struct
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht_agent.behave.flows import opened_by_source, started
+from schoolwacht_agent.behave.port import Bounded
+from schoolwacht_agent.behave.signal import Rule, raise_signal
+from schoolwacht_agent.behave.state import Recent, Watch
+
+SENSITIVE = frozenset({22, 23, 135, 139, 445, 1433, 3306, 3389, 5432, 5900, 6379})
+RULE = Rule("D01", "Vertical port scan", "Major", "High", "T1046", "scan")
+
+
+class PortScanSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[behave.port_scan]``."""
+
+    seconds: Annotated[int, Meta(ge=1, le=3600, description="D01: window in seconds.")] = 60
+    ports: Annotated[int, Meta(ge=5, description="D01: different ports of one destination within the window.")] = 50
+    sensitive_ports: Annotated[
+        int, Meta(ge=2, description="D01: or that many different ports of administration services.")
+    ] = 5
+
+
+class PortScan:
+    """Detector D01."""
+
+    id: ClassVar[str] = RULE.id
+    datasets: ClassVar[frozenset[Dataset]] = frozenset({Dataset.FLOW})
+
+    def __init__(self, settings: PortScanSettings) -> None:
+        self._settings = settings
+        self._ports: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
+        self._sensitive: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
+
+    def see(self, event: Event) -> Iterator[Event]:
+        """Signals that this flow completes."""
+        port = event.destination_port
+        if not port or event.network_transport not in {"tcp", "udp"} or not opened_by_source(event):
+            return
+        pair, at, settings = (event.source_ip, event.destination_ip), started(event), self._settings
+        ports = self._ports.of(pair)
+        if count := ports.grows(port, at, settings.seconds, settings.ports):
+            yield self._signal(event, f"{count} ports", count, ports.seen.first())
+        elif port in SENSITIVE and not ports.ladder.said:
+            services = self._sensitive.of(pair)
+            if count := services.grows(port, at, settings.seconds, settings.sensitive_ports):
+                yield self._signal(event, f"{count} ports of administration services", count, services.seen.first())
+
+    def _signal(self, event: Event, what: str, count: int, first: float) -> Event:
+        message = f"{event.source_ip} tried {what} of {event.destination_ip} within {self._settings.seconds} s"
+        return raise_signal(RULE, event, message, first=first, port=False, detail={"ports": count})
+
+    def state(self) -> Iterable[Bounded]:
+        """Tables."""
+        return (self._ports, self._sensitive)

@@ -1,0 +1,199 @@
+"""Bounded state for detectors: a table of the keys seen last, sliding windows, and when to speak up again.
+
+Times are seconds since 1970 as floats (an event's ``timestamp()``), because windows compare and subtract millions of
+them. Windows follow the newest time they have seen; an event from before the window is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from heapq import heappop, heappush, heapreplace
+from itertools import islice
+from typing import Generic, TypeVar
+
+#: Values a :class:`Watch` holds at most, and things a :class:`Rate` counts at most.
+KEPT = 4096
+
+K = TypeVar("K", bound=Hashable)
+S = TypeVar("S")
+
+
+class Recent(Generic[K, S]):
+    """State by key for the ``limit`` keys used last; what is pushed out is counted in ``evicted``."""
+
+    __slots__ = ("_make", "_table", "evicted", "limit")
+
+    def __init__(self, limit: int, make: Callable[[], S]) -> None:
+        self.limit = limit
+        self.evicted = 0
+        self._make = make
+        self._table: dict[K, S] = {}
+
+    def of(self, key: K) -> S:
+        """The state of a key, made if it is new."""
+        table = self._table
+        state = table.pop(key, None)
+        if state is None:
+            state = self._make()
+            if len(table) >= self.limit:
+                del table[next(iter(table))]
+                self.evicted += 1
+        table[key] = state
+        return state
+
+    def known(self, key: K) -> bool:
+        """Whether a key has state, without making any."""
+        return key in self._table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+class Distinct:
+    """The different values seen within a sliding window, each with a weight (a flag, a length) of its last sight.
+
+    Exact for values in any order of time. About 200 bytes, and 250 bytes a value.
+    """
+
+    __slots__ = ("_newest", "_order", "_seen", "weight")
+
+    def __init__(self) -> None:
+        self._seen: dict[Hashable, tuple[float, int]] = {}
+        # One entry a value: the time it had when it was last looked at, and a number that keeps values uncompared.
+        self._order: list[tuple[float, int, Hashable]] = []
+        self._newest = float("-inf")
+        #: Sum of the weights of the values in the window.
+        self.weight = 0
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def add(self, value: Hashable, at: float, window: float, weight: int = 0) -> int:
+        """Take in a value seen at ``at``; how many different ones the window now holds (0 if ``at`` is too old)."""
+        self._newest = max(self._newest, at)
+        oldest = self._newest - window
+        if at < oldest:
+            return 0
+        previous = self._seen.get(value)
+        if previous is None:
+            heappush(self._order, (at, len(self._order), value))
+        else:
+            self.weight -= previous[1]
+            at = max(at, previous[0])
+        self._seen[value] = (at, weight)
+        self.weight += weight
+        self._forget(oldest)
+        return len(self._seen)
+
+    def _forget(self, oldest: float) -> None:
+        order = self._order
+        while order[0][0] < oldest:
+            _, number, value = order[0]
+            seen, weight = self._seen[value]
+            if seen >= oldest:
+                heapreplace(order, (seen, number, value))
+            else:
+                heappop(order)
+                del self._seen[value]
+                self.weight -= weight
+
+    def values(self, most: int) -> list[Hashable]:
+        """Up to ``most`` of the values, in the order in which they first came."""
+        return list(islice(self._seen, most))
+
+    def first(self) -> float:
+        """When the oldest value was seen, at most as early as it first was."""
+        return self._order[0][0] if self._order else self._newest
+
+
+class Rate:
+    """How many things happened within a sliding window, and the sum of their weights.
+
+    Exact in any order of time, up to :data:`KEPT` things; of more only the latest count. 60 bytes a thing.
+    """
+
+    __slots__ = ("_newest", "_times", "weight")
+
+    def __init__(self) -> None:
+        self._times: list[tuple[float, int]] = []
+        self._newest = float("-inf")
+        self.weight = 0
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def add(self, at: float, window: float, weight: int = 0) -> int:
+        """Take in one thing; how many the window now holds (0 if ``at`` is too old)."""
+        self._newest = max(self._newest, at)
+        oldest = self._newest - window
+        if at < oldest:
+            return 0
+        heappush(self._times, (at, weight))
+        self.weight += weight
+        while self._times[0][0] < oldest or len(self._times) > KEPT:
+            self.weight -= heappop(self._times)[1]
+        return len(self._times)
+
+    def first(self) -> float:
+        """When the oldest thing in the window happened."""
+        return self._times[0][0] if self._times else self._newest
+
+
+class Ladder:
+    """When to speak: at the threshold, then each time the figure is ten times what was last said.
+
+    After a pause of ``quiet`` seconds it is a new cause and speaks at the threshold again. About 80 bytes.
+    """
+
+    __slots__ = ("_last", "said")
+
+    def __init__(self) -> None:
+        #: The figure that was said last; 0 before anything was.
+        self.said = 0
+        self._last = float("-inf")
+
+    def speaks(self, figure: int, threshold: int, at: float, quiet: float) -> bool:
+        """Whether a signal is due for this figure at this time."""
+        if figure < threshold:
+            return False
+        fresh = at - self._last > quiet
+        self._last = max(self._last, at)
+        if fresh or figure >= 10 * self.said:
+            self.said = figure
+            return True
+        return False
+
+
+class Growth:
+    """How often one cause happened within a window, and when to speak of it."""
+
+    __slots__ = ("ladder", "rate")
+
+    def __init__(self) -> None:
+        self.rate = Rate()
+        self.ladder = Ladder()
+
+    def grows(self, at: float, window: float, threshold: int) -> int:
+        """The number of times if a signal is due for it, else 0."""
+        count = self.rate.add(at, window)
+        return count if self.ladder.speaks(count, threshold, at, window) else 0
+
+
+class Watch:
+    """Different things of one cause within a window, and when to speak of them.
+
+    Holds at most :data:`KEPT` values: a larger cause has been reported three times by then and is not counted on.
+    """
+
+    __slots__ = ("ladder", "seen")
+
+    def __init__(self) -> None:
+        self.seen = Distinct()
+        self.ladder = Ladder()
+
+    def grows(self, value: Hashable, at: float, window: float, threshold: int, weight: int = 0) -> int:
+        """The number of different values if a signal is due for it, else 0."""
+        if len(self.seen) >= KEPT:
+            return 0
+        count = self.seen.add(value, at, window, weight)
+        return count if self.ladder.speaks(count, threshold, at, window) else 0
