@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -22,26 +21,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
-from aiohttp import web
 
-from schoolwacht.errors import ConfigError, StoreError
+from schoolwacht.errors import StoreError
 from schoolwacht_collector import secret
 from schoolwacht_collector.alerts import Folder
-from schoolwacht_collector.config import Address, Settings, StoreName, address, check
+from schoolwacht_collector.config import Settings, StoreName, check
 from schoolwacht_collector.dead_letters import DeadLetters
 from schoolwacht_collector.index import STORES
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.intake import Intake, bounds_of
 from schoolwacht_collector.jobs import Jobs
 from schoolwacht_collector.lease import Leadership
+from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.registry import Registry
 from schoolwacht_console.site import make_site
 
-#: Seconds that a refused request's unread body is waited for.
-_LINGER = 2.0
 _logger = logging.getLogger(__name__)
 
 
@@ -142,10 +139,10 @@ async def running(
             signals_created=folder.nudge,
             ready=lambda: {"leader": leadership.leading, "jobs": jobs.states() | leaders.jobs.states()},
         )
-        intake_url = await _listen(
+        intake_url = await listen(
             stack,
             intake.application(),
-            address(settings.intake.listen, field="intake.listen"),
+            settings.intake.listen,
             field="intake.listen",
             idle=settings.intake.idle_seconds,
             stop=settings.intake.stop_seconds,
@@ -173,37 +170,14 @@ class _Leaders:
 
 
 async def _console(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
-    return await _listen(
+    return await listen(
         stack,
         make_site(store),
-        address(settings.console.listen, field="console.listen"),
+        settings.console.listen,
         field="console.listen",
         idle=75.0,
         stop=2.0,
     )
-
-
-async def _listen(
-    stack: AsyncExitStack, application: web.Application, at: Address, *, field: str, idle: float, stop: float
-) -> str:
-    """Serve ``application`` until the stack unwinds; returns its URL. Raises ConfigError if the port is not free."""
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        keepalive_timeout=idle,
-        lingering_time=_LINGER,
-        auto_decompress=False,
-        shutdown_timeout=stop,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, at.host, at.port, backlog=1024).start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigError(f"cannot listen on {at.host} port {at.port}: {reason}", field=field) from error
-    host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _flush(registry: Registry) -> None:

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht.wire import Decoded, Fault, Verdict, decode_event
+from schoolwacht_collector.index.port import Outcome
+from schoolwacht_collector.match.indicators import IndicatorSet
+from schoolwacht_collector.prepare import STEP, Prepared, prepare, verdicts
+from schoolwacht_collector.records import Agent, Indicator, IndicatorType
+from schoolwacht_collector.stamp import BatchStamp, Bounds, Stamper
+from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, SECRET, flow
+
+BAD = "203.0.113.66"
+INDICATORS = IndicatorSet.build(
+    [
+        Indicator(id="i1", timestamp=NOW, type=IndicatorType.ADDRESS, value=BAD),
+        Indicator(id="i2", timestamp=NOW, type=IndicatorType.DOMAIN, value="evil.example"),
+    ],
+    now=NOW,
+)
+
+
+def batch_stamp() -> BatchStamp:
+    agent = Agent(id="gateway-1", timestamp=NOW, key_hash="", board="12345", schools=(SCHOOL,))
+    return Stamper(agent, SECRET, Bounds(timedelta(minutes=5), None)).batch(EPOCH, now=NOW)
+
+
+def prepared_of(events: list[Event | None], *, faults: list[Fault] | None = None, first: int = 1) -> Prepared:
+    decoded = Decoded(EPOCH, list(range(first, first + len(events))), events, faults or [])
+    return _run(decoded)
+
+
+def _run(decoded: Decoded) -> Prepared:
+    steps = prepare(decoded, batch_stamp(), INDICATORS)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: Prepared = done.value
+            return result
+
+
+DONE = Outcome(Verdict.DELIVERED, created=True)
+AGAIN = Outcome(Verdict.DELIVERED, created=False)
+RETRY = Outcome(Verdict.RETRY, created=False, reason="full disk")
+REJECTED = Outcome(Verdict.REJECTED, created=False, reason="mapping")
+
+
+def test_an_indicator_makes_a_signal_behind_its_event() -> None:
+    prepared = prepared_of([flow(), flow(destination_ip=BAD), flow()])
+    assert [event.event_dataset for event in prepared.documents] == [
+        Dataset.FLOW,
+        Dataset.FLOW,
+        Dataset.SIGNAL,
+        Dataset.FLOW,
+    ]
+    assert prepared.owners == [0, 1, 1, 2]
+    signal = prepared.documents[2]
+    assert (signal.organization_id, signal.school_location) == ("12345", "00AB00")
+    assert signal.signal_key is not None
+
+
+def test_a_signal_of_an_agent_is_completed() -> None:
+    signal = flow(event_dataset=Dataset.SIGNAL, rule_id="2019", rule_ruleset="suricata", signal_key="forged")
+    document = prepared_of([signal]).documents[0]
+    assert document.signal_key not in (None, "forged")
+    assert document.signal_entity == "10.0.0.7"
+
+
+def test_one_faulty_item_leaves_the_others_whole() -> None:
+    fault = Fault(1, "no event: Expected `int`", b"\x01")
+    prepared = prepared_of([flow(), None, flow(source_ip="nonsense")], faults=[fault])
+    assert prepared.owners == [0]
+    assert prepared.rejected == {1: "no event: Expected `int`", 2: "source.ip: no IP address"}
+    assert prepared.raw[1] == b"\x01"
+    assert decode_event(prepared.raw[2]).source_ip == "nonsense"
+
+
+def test_a_sequence_that_occurs_twice_is_taken_once() -> None:
+    decoded = Decoded(EPOCH, [5, 6, 5], [flow(), flow(), flow(destination_ip="192.0.2.2")], [])
+    prepared = _run(decoded)
+    assert prepared.owners == [0, 1]
+    assert prepared.rejected == {2: "sequence 5 occurs twice in the batch"}
+
+
+def test_an_event_that_breaks_a_step_is_set_aside_alone(caplog: pytest.LogCaptureFixture) -> None:
+    broken = flow(event_dataset=Dataset.DNS, dns_question_name=7)  # a type that no decoder lets through
+    prepared = prepared_of([flow(), broken, flow()])
+    assert prepared.owners == [0, 2]
+    assert prepared.rejected[1].startswith("the collector failed")
+    assert "an event cannot be processed" in caplog.text
+
+
+def test_a_long_batch_is_prepared_in_steps() -> None:
+    decoded = Decoded(EPOCH, list(range(4 * STEP)), [flow() for _ in range(4 * STEP)], [])
+    assert len(list(prepare(decoded, batch_stamp(), INDICATORS))) == 3
+
+
+@pytest.mark.parametrize(
+    ("event", "signal", "verdict"),
+    [
+        (DONE, DONE, Verdict.DELIVERED),
+        (AGAIN, AGAIN, Verdict.DELIVERED),
+        (DONE, RETRY, Verdict.RETRY),
+        (RETRY, DONE, Verdict.RETRY),
+        (REJECTED, RETRY, Verdict.RETRY),
+        (RETRY, REJECTED, Verdict.RETRY),
+        (DONE, REJECTED, Verdict.REJECTED),
+        (REJECTED, DONE, Verdict.REJECTED),
+    ],
+)
+def test_an_event_is_delivered_only_with_its_signals(event: Outcome, signal: Outcome, verdict: Verdict) -> None:
+    result = verdicts(prepared_of([flow(destination_ip=BAD)]), [event, signal])
+    assert result.verdicts == [verdict]
+    assert (0 in result.reasons) == (verdict is not Verdict.DELIVERED)
+
+
+def test_new_events_and_new_signals_are_counted_apart() -> None:
+    prepared = prepared_of([flow(), flow(destination_ip=BAD), flow()])
+    result = verdicts(prepared, [DONE, AGAIN, DONE, DONE])
+    assert (result.created, result.signals) == (2, 1)
+
+
+_OUTCOMES = st.sampled_from([DONE, AGAIN, RETRY, REJECTED])
+_EVENTS = st.sampled_from(
+    [
+        flow,
+        lambda: flow(destination_ip=BAD),
+        lambda: flow(destination_ip=BAD, url_domain="www.evil.example"),
+        lambda: flow(source_ip="nonsense"),
+        lambda: None,
+    ]
+)
+
+
+@given(st.lists(_EVENTS, max_size=20), st.data())
+def test_every_item_has_exactly_one_verdict_and_no_false_delivery(makers: list[Any], data: st.DataObject) -> None:
+    events = [make() for make in makers]
+    faults = [Fault(place, "no event", b"\x00") for place, event in enumerate(events) if event is None]
+    prepared = prepared_of(events, faults=faults)
+    outcomes = [data.draw(_OUTCOMES) for _ in prepared.documents]
+    result = verdicts(prepared, outcomes)
+    assert len(result.verdicts) == len(events)
+    for place, verdict in enumerate(result.verdicts):
+        mine = [each.verdict for each, owner in zip(outcomes, prepared.owners, strict=True) if owner == place]
+        if not mine:
+            assert verdict is Verdict.REJECTED
+        elif verdict is Verdict.DELIVERED:
+            assert set(mine) == {Verdict.DELIVERED}
+        elif Verdict.RETRY in mine:
+            assert verdict is Verdict.RETRY
+    assert set(result.reasons) == {p for p, verdict in enumerate(result.verdicts) if verdict is not Verdict.DELIVERED}
+    rejected = [place for place, verdict in enumerate(result.verdicts) if verdict is Verdict.REJECTED]
+    assert prepared.bytes_of(rejected).keys() == set(rejected)
