@@ -81,12 +81,30 @@ class SuricataTable(_Table, frozen=True):
         str,
         Meta(description="EVE file of a Suricata that somebody else runs; empty: the agent runs Suricata itself."),
     ] = ""
+    eve_from_start: Annotated[
+        bool, Meta(description="Read that EVE file from its start the first time, not from its end.")
+    ] = False
+    own_rules: Annotated[
+        bool,
+        Meta(
+            description="Load Schoolwacht's own signatures (rules/suricata) before the files of source.suricata.rules."
+        ),
+    ] = True
     rules: Annotated[
-        tuple[str, ...], Meta(description="Rule files that the agent's own Suricata loads, in this order.")
+        tuple[str, ...], Meta(description="Rule files that the agent's own Suricata loads too, in this order.")
     ] = ()
     memory_mib: Annotated[
-        int, Meta(ge=64, le=65536, description="Bound of Suricata's flow, stream and host tables together, MiB.")
+        int, Meta(ge=64, le=65536, description="Bound of Suricata's flow, stream and HTTP tables together, MiB.")
     ] = 256
+    file_mib: Annotated[
+        int,
+        Meta(ge=1, le=1024, description="How far a connection is reassembled, MiB; a longer file gets no hash."),
+    ] = 4
+    threads: Annotated[int, Meta(ge=1, le=64, description="Threads that take packets from the interface.")] = 1
+    ring_mib: Annotated[int, Meta(ge=1, le=4096, description="Size of each thread's receive ring, MiB.")] = 64
+    rotate_mib: Annotated[
+        int, Meta(ge=1, le=65536, description="Size at which the EVE file of the agent's own Suricata is rotated, MiB.")
+    ] = 64
 
 
 class PacketsTable(_Table, frozen=True):

@@ -1,0 +1,41 @@
+"""The Suricata engine: Suricata itself captures and dissects, this package runs it and turns its EVE into events.
+
+What the table of engines (``sources/__init__.py``) asks for is here; ``eve.py`` states the conventions of the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from schoolwacht.errors import SourceError
+from schoolwacht_agent.config import DEFAULT_HOME, SourceTable
+from schoolwacht_agent.sources.suricata.configuration import version_of
+from schoolwacht_agent.sources.suricata.source import SuricataSource
+
+__all__ = ["SuricataSource", "live", "missing", "offline"]
+
+
+def missing(settings: SourceTable) -> str | None:
+    """Why Suricata cannot run here, in plain words; None if it can (or if only an EVE file is to be read)."""
+    if settings.suricata.eve:
+        return None
+    try:
+        version_of(settings.suricata.binary)
+    except SourceError as error:
+        return error.message
+    return None
+
+
+def offline(capture: Path, settings: SourceTable, home: Sequence[str] = DEFAULT_HOME) -> SuricataSource:
+    """A capture file through Suricata. Raises SourceError; the file's faults come from ``read``."""
+    return SuricataSource.from_files([capture], home=home, settings=settings.suricata)
+
+
+def live(settings: SourceTable, state: Path, mark: bytes, home: Sequence[str] = DEFAULT_HOME) -> SuricataSource:
+    """The configured EVE file, or else Suricata at the configured interface. Raises SourceError."""
+    if settings.suricata.eve:
+        return SuricataSource.attach(Path(settings.suricata.eve), mark, settings=settings.suricata)
+    if not settings.interface:
+        raise SourceError("name the interface that sees the traffic", field="source.interface")
+    return SuricataSource.live(settings.interface, state, mark, home=home, settings=settings.suricata)
