@@ -16,6 +16,7 @@ from schoolwacht.errors import (
     SchoolwachtError,
     StoreError,
 )
+from schoolwacht_collector.alerts import AlertClosed, NoSuchAlert
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROBLEM_TYPE = "application/problem+json"
@@ -39,6 +40,10 @@ def problem_of(error: Exception) -> Problem | None:
         case QueryError():
             extra = {} if error.column is None else {"column": error.column}
             return Problem(400, error.message, field=error.field, **extra)
+        case NoSuchAlert():
+            return Problem(404, "there is no alert of that id")
+        case AlertClosed():
+            return Problem(409, error.message)
         case Conflict():
             return Problem(409, "somebody else changed this in the meantime; load it again")
         case StoreError():

@@ -33,7 +33,7 @@ async def change_alert(console: Console, id: str, state: AlertState, *, reason: 
         raise Problem(400, "is needed to close an alert: whoever looks back must know why", field="reason")
     if await lookup.alert(console.store, console.scope, id) is None:
         raise Problem(404, "there is no alert of that id")
-    return await change_state(console.store, id, state, by=by, reason=reason, now=console.now())
+    return await change_state(console.store, id, state, by=by, reason=reason or None, now=console.now())
 
 
 async def keep_indicators(console: Console, wanted: Sequence[NewIndicator]) -> list[Indicator]:
