@@ -117,16 +117,16 @@ def _searchable(name: str) -> Field:
 
 def _require(found: Field, *types: Type) -> None:
     if found.type not in types:
-        raise QueryError(f"holds {_HOLDS[found.type]}: this search does not fit it", field=found.name)
+        raise QueryError(f"holds {_HOLDS[found.type]}: this search does not fit it", field=found.full_name)
 
 
 def _check_pattern(found: Field, pattern: str) -> None:
     _require(found, Type.KEYWORD, Type.FLATTENED)
     if found.type is Type.FLATTENED and literal_prefix(pattern) is None:
-        raise QueryError("holds exact values: only a * at the end is possible here", field=found.name)
-    _check_length(pattern, found.name)
+        raise QueryError("holds exact values: only a * at the end is possible here", field=found.full_name)
+    _check_length(pattern, found.full_name)
     if "*" in pattern and pattern.count("?") > UNKNOWNS_MAX:
-        raise QueryError(f"a pattern with * may have at most {UNKNOWNS_MAX} ?", field=found.name)
+        raise QueryError(f"a pattern with * may have at most {UNKNOWNS_MAX} ?", field=found.full_name)
 
 
 def _check_contains(names: tuple[str, ...], text: str) -> None:
@@ -165,8 +165,11 @@ _HOLDS = {
 
 
 def _check_value(found: Field, value: Value) -> None:
-    if not _fits(found, value):
-        raise QueryError(f"holds {_HOLDS[found.type]}, not {value!r}", field=found.name)
+    if found.type is Type.DATE and isinstance(value, datetime) and value.tzinfo is not None:
+        if not found.wide and not _NANOS_FIRST <= value < _NANOS_LAST:
+            raise QueryError("holds times from 1970 to 2261 only", field=found.full_name)
+    elif not _fits(found, value):
+        raise QueryError(f"holds {_HOLDS[found.type]}, not {value!r}", field=found.full_name)
 
 
 def _fits(found: Field, value: Value) -> bool:
@@ -181,12 +184,6 @@ def _fits(found: Field, value: Value) -> bool:
             return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         case Type.BOOLEAN:
             return isinstance(value, bool)
-        case Type.DATE:
-            return (
-                isinstance(value, datetime)
-                and value.tzinfo is not None
-                and (found.wide or _NANOS_FIRST <= value < _NANOS_LAST)
-            )
         case _:
             return False
 

@@ -56,6 +56,11 @@ class Field(NamedTuple):
     kinds: frozenset[Kind]
     key: str | None = None
 
+    @property
+    def full_name(self) -> str:
+        """The name that a query uses: with the key, if there is one."""
+        return self.name if self.key is None else f"{self.name}.{self.key}"
+
 
 # A JSON text and a list of objects: rows show them, no query compares them.
 _OPAQUE = frozenset({"delivery.body", "agent.schools"})
