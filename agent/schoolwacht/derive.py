@@ -58,6 +58,8 @@ _WITHOUT_CLIENT = frozenset({Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Datas
 # Lists shared by every event of a dataset: encoders only read them.
 _CATEGORY = {dataset: list(entry.category) for dataset, entry in TAXONOMY.items()}
 _TYPE = {dataset: list(entry.type) for dataset, entry in TAXONOMY.items()}
+_NO_NAMES = (None,) * 4
+_NO_HASHES = (None,) * 8
 
 
 def derive(event: Event) -> None:
@@ -85,8 +87,17 @@ def derive(event: Event) -> None:
     event.related_hash = _hashes(event)
 
 
+# The common case first: most events name two addresses, one name at most and no hash, and this runs for every one.
+
+
 def _addresses(event: Event) -> list[str] | None:
-    found = dict.fromkeys((event.source_ip, event.destination_ip))
+    source, destination = event.source_ip, event.destination_ip
+    if not (event.dns_resolved_ip or event.nsm_arp_sender_ip or event.nsm_arp_target_ip or event.nsm_dhcp_assigned_ip):
+        if source is None or destination is None or source == destination:
+            one = source if source is not None else destination
+            return None if one is None else [one]
+        return [source, destination]
+    found = dict.fromkeys((source, destination))
     if event.dns_resolved_ip:
         found.update(dict.fromkeys(event.dns_resolved_ip))
     for address in (event.nsm_arp_sender_ip, event.nsm_arp_target_ip, event.nsm_dhcp_assigned_ip):
@@ -97,28 +108,28 @@ def _addresses(event: Event) -> list[str] | None:
 
 
 def _names(event: Event) -> list[str] | None:
-    found = dict.fromkeys(
-        (
-            event.dns_question_name,
-            event.tls_client_server_name,
-            event.url_domain,
-            event.nsm_dhcp_client_hostname,
-        )
+    names = (
+        event.dns_question_name,
+        event.tls_client_server_name,
+        event.url_domain,
+        event.nsm_dhcp_client_hostname,
     )
-    return [name for name in found if name and len(name) <= KEYWORD_MAX] or None
+    if names == _NO_NAMES:
+        return None
+    return [name for name in dict.fromkeys(names) if name and len(name) <= KEYWORD_MAX] or None
 
 
 def _hashes(event: Event) -> list[str] | None:
-    found = dict.fromkeys(
-        (
-            event.file_hash_md5,
-            event.file_hash_sha1,
-            event.file_hash_sha256,
-            event.tls_server_hash_sha1,
-            event.tls_server_hash_sha256,
-            event.tls_client_ja3,
-            event.tls_server_ja3s,
-            event.nsm_tls_ja4,
-        )
+    digests = (
+        event.file_hash_md5,
+        event.file_hash_sha1,
+        event.file_hash_sha256,
+        event.tls_server_hash_sha1,
+        event.tls_server_hash_sha256,
+        event.tls_client_ja3,
+        event.tls_server_ja3s,
+        event.nsm_tls_ja4,
     )
-    return [digest for digest in found if digest] or None
+    if digests == _NO_HASHES:
+        return None
+    return [digest for digest in dict.fromkeys(digests) if digest] or None

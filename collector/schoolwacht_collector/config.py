@@ -93,7 +93,10 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 8 * _MIB
     prepared_events: Annotated[
         int,
-        Meta(ge=LIMITS.items, description="Decoded events that wait for the store at once; more batches wait in line."),
+        Meta(
+            ge=LIMITS.items,
+            description="Decoded events that wait for the store at once, a large one counts per KiB; others queue.",
+        ),
     ] = 16_000
     wait_seconds: Annotated[
         float, Meta(gt=0, le=300, description="How long a batch waits for its turn; then 503 and the agent keeps it.")

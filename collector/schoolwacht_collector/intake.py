@@ -18,16 +18,17 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from schoolwacht.errors import StoreError, WireError
 from schoolwacht.event import Event
-from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, decode_steps, encode_reply
+from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, encode_reply, open_batch
 from schoolwacht_collector.admission import Flight, Room
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.dead_letters import DeadLetters, Letter
@@ -55,6 +56,14 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours; it ne
     def __init__(self, response: web.Response) -> None:
         super().__init__(response.status)
         self.response = response
+
+
+class _Batch(NamedTuple):
+    """A batch that waits for the store."""
+
+    epoch: str
+    sequences: list[int]
+    prepared: Prepared
 
 
 class Intake:
@@ -166,13 +175,10 @@ class Intake:
         return bytes(body)
 
     async def _deliver(self, agent: Agent, frame: bytes, version: str | None) -> Reply:
-        prepared, epoch, sequences = await self._prepare(agent, frame, version)
-        try:
-            outcomes = await self._create(prepared.documents)
-        finally:
-            self._room.leave(prepared.items)
-        result = verdicts(prepared, outcomes)
-        await self._bury(agent, epoch, sequences, prepared, result)
+        async with self._prepared(agent, frame, version) as batch:
+            outcomes = await self._create(batch.prepared.documents)
+            result = verdicts(batch.prepared, outcomes)
+            await self._bury(agent, batch, result)
         if result.signals:
             self._signals_created()
         rejected = result.verdicts.count(Verdict.REJECTED)
@@ -180,32 +186,31 @@ class Intake:
         retry = RETRY_SECONDS if Verdict.RETRY in result.verdicts else None
         return Reply(VERSION, result.verdicts, result.reasons, retry)
 
-    async def _prepare(self, agent: Agent, frame: bytes, version: str | None) -> tuple[Prepared, str, list[int]]:
-        """The batch's documents; on return there is room taken for its items. One batch at a time."""
+    @asynccontextmanager
+    async def _prepared(self, agent: Agent, frame: bytes, version: str | None) -> AsyncIterator[_Batch]:
+        """The batch's documents, and room for them until the block ends. One batch is prepared at a time."""
         deadline = asyncio.get_running_loop().time() + self._settings.limits.wait_seconds
-        entered = 0
+        await _before(deadline, self._turn.acquire())
+        taken = 0
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._turn.acquire()
             try:
                 try:
-                    decoded = await _in_turns(decode_steps(frame))
+                    opened = open_batch(frame)
                 except WireError as error:
                     raise Refused(problem(400, error.message)) from error
-                async with asyncio.timeout_at(deadline):
-                    await self._room.enter(len(decoded.events))
-                entered = len(decoded.events)
-                # Only now: what arrives is found by its arrival, soon after it.
-                stamp = self._stamper(agent).batch(decoded.epoch, now=self._now(), version=version)
-                prepared = await _in_turns(prepare(decoded, stamp, self._matching.indicators))
-            except BaseException:
-                self._room.leave(entered)
-                raise
+                weight = max(len(opened.raws), opened.size >> 10)
+                await _before(deadline, self._room.enter(weight))
+                taken = weight
+                # Only now: what arrives is looked for by its arrival, soon after it.
+                stamp = self._stamper(agent).batch(opened.epoch, now=self._now(), version=version)
+                prepared = await _in_turns(prepare(opened, stamp, self._matching.indicators))
+                batch = _Batch(opened.epoch, opened.sequences, prepared)
+                del opened  # its raw items hold the whole of the inflated batch
             finally:
                 self._turn.release()
-        except TimeoutError as error:
-            raise Refused(problem(503, "the line is not free; send it again", retry_after=RETRY_SECONDS)) from error
-        return prepared, decoded.epoch, decoded.sequences
+            yield batch
+        finally:
+            self._room.leave(taken)
 
     async def _create(self, documents: list[Event]) -> list[Outcome]:
         if not documents:
@@ -216,15 +221,16 @@ class Intake:
             _logger.warning("a batch cannot be stored: %s", error)
             return [Outcome(Verdict.RETRY, created=False, reason="the store does not answer")] * len(documents)
 
-    async def _bury(self, agent: Agent, epoch: str, sequences: list[int], prepared: Prepared, result: Verdicts) -> None:
+    async def _bury(self, agent: Agent, batch: _Batch, result: Verdicts) -> None:
         """Keep the rejected items; if that fails nobody may say that they are rejected."""
         places = [place for place, verdict in enumerate(result.verdicts) if verdict is Verdict.REJECTED]
         if not places:
             return
-        raw = prepared.bytes_of(places)
+        raw = batch.prepared.bytes_of(places)
         now = self._now()
         letters = [
-            Letter(now, agent.id, epoch, sequences[place], result.reasons[place], raw[place]) for place in places
+            Letter(now, agent.id, batch.epoch, batch.sequences[place], result.reasons[place], raw[place])
+            for place in places
         ]
         try:
             await self._dead_letters.keep(letters)
@@ -270,6 +276,14 @@ def _version(request: web.Request) -> str | None:
     """The software version that the agent names in its User-Agent."""
     found = _AGENT_VERSION.match(request.headers.get(hdrs.USER_AGENT, ""))
     return found[1] if found else None
+
+
+async def _before(deadline: float, waiting: Awaitable[object]) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await waiting
+    except TimeoutError as error:
+        raise Refused(problem(503, "the line is not free; send it again", retry_after=RETRY_SECONDS)) from error
 
 
 async def _in_turns(steps: Generator[None, None, T]) -> T:

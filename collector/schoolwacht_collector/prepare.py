@@ -1,8 +1,8 @@
-"""From a decoded batch to the documents that are stored, and from the store's outcomes to verdicts. Pure.
+"""From a batch to the documents that are stored, and from the store's outcomes to verdicts. Pure.
 
 Promise: every item has exactly one verdict. DELIVERED means that the event *and* every signal made of it are stored; if
 any of them must be tried again the item is RETRY; otherwise it is REJECTED with a reason. An item that breaks a step
-is rejected alone. Limits: it runs in steps of :data:`STEP` items, so that an event loop can do other work in between.
+is rejected alone. Limits: it runs in slices, so that an event loop can do other work in between.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht.wire import Decoded, Verdict, encode_event
+from schoolwacht.wire import Opened, Verdict, decode_slices, encode_event
 from schoolwacht_collector.index.port import Outcome
 from schoolwacht_collector.match.indicators import IndicatorSet
 from schoolwacht_collector.signals import complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
 
-#: Items in one step: about 0.5 ms of ordinary events.
-STEP = 50
 _REASON_MAX = 300
 _logger = logging.getLogger(__name__)
 
@@ -64,27 +62,32 @@ class Verdicts:
     signals: int
 
 
-def prepare(decoded: Decoded, stamp: BatchStamp, indicators: IndicatorSet) -> Generator[None, None, Prepared]:
-    """Stamp, complete and match the items of a batch; yields between steps and returns the result."""
-    prepared = Prepared(len(decoded.events))
-    for fault in decoded.faults:
-        prepared.reject(fault.place, fault.reason, fault.raw)
-    repeated = _repeated(decoded.sequences)
-    for place, event in enumerate(decoded.events):
-        if place % STEP == 0 and place:
+def prepare(opened: Opened, stamp: BatchStamp, indicators: IndicatorSet) -> Generator[None, None, Prepared]:
+    """Decode, stamp, complete and match the items of a batch; yields between slices and returns the result."""
+    prepared = Prepared(len(opened.raws))
+    repeated = _repeated(opened.sequences)
+    for part in decode_slices(opened):
+        if part.start:
             yield
-        if event is None:
-            continue
-        sequence = decoded.sequences[place]
-        if place in repeated:
-            prepared.reject(place, f"sequence {sequence} occurs twice in the batch", encode_event(event))
-            continue
-        try:
-            _take(prepared, place, event, stamp.stamp(event, sequence), indicators)
-        except Exception:  # the agent would send an event that breaks a step for ever: it is set aside
-            _logger.exception("an event cannot be processed")
-            _withdraw(prepared, place)
-            prepared.reject(place, "the collector failed on this event; its log says more", encode_event(event))
+        for fault in part.faults:
+            prepared.reject(fault.place, fault.reason, fault.raw)
+        for place, event in enumerate(part.events, part.start):
+            if event is None:
+                continue
+            sequence = opened.sequences[place]
+            if place in repeated:
+                prepared.reject(place, f"sequence {sequence} occurs twice in the batch", bytes(opened.raws[place]))
+                continue
+            try:
+                reason = stamp.stamp(event, sequence)
+                if reason is None:
+                    _take(prepared, place, event, indicators)
+            except Exception:  # the agent would send an event that breaks a step for ever: it is set aside
+                _logger.exception("an event cannot be processed")
+                _withdraw(prepared, place)
+                reason = "the collector failed on this event; its log says more"
+            if reason is not None:
+                prepared.reject(place, reason, bytes(opened.raws[place]))
     return prepared
 
 
@@ -108,10 +111,7 @@ def verdicts(prepared: Prepared, outcomes: Sequence[Outcome]) -> Verdicts:
     return Verdicts(answer, reasons, created, signals)
 
 
-def _take(prepared: Prepared, place: int, event: Event, reason: str | None, indicators: IndicatorSet) -> None:
-    if reason is not None:
-        prepared.reject(place, reason, encode_event(event))
-        return
+def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet) -> None:
     if event.event_dataset is Dataset.SIGNAL:
         complete_signal(event)
     prepared.documents.append(event)

@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schoolwacht.derive import derive
@@ -37,6 +38,15 @@ OWN_RULESETS = frozenset({"indicator", "sigma", "correlation"})
 
 _ID_BYTES = 10
 _ZONE = re.compile(r"[\w][\w .-]{0,62}")
+_TIMES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "timestamp": "@timestamp",
+        "event_start": "event.start",
+        "event_end": "event.end",
+        "tls_server_not_before": "tls.server.not_before",
+        "tls_server_not_after": "tls.server.not_after",
+    }
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -148,7 +158,8 @@ class BatchStamp:
             self._hashes[tenant.board] = base
         digest = base.copy()
         digest.update(sequence.to_bytes(8, "big"))
-        return f"{max(0, (moment - _EPOCH) // _MILLISECOND):012x}{digest.hexdigest()}"
+        since = (moment - _EPOCH) // _MILLISECOND
+        return (since.to_bytes(6, "big") + digest.digest()).hex() if since > 0 else "0" * 12 + digest.hexdigest()
 
     def _clamp(self, event: Event) -> None:
         event.tags = [*(event.tags or ())[: LIST_MAX - 1], CLAMPED]
@@ -186,18 +197,21 @@ def _no_school(claim: str | None) -> str:
 
 def _times(event: Event) -> str | None:
     """All times in UTC. A time without zone names no moment."""
-    if event.timestamp.tzinfo is not UTC:
-        try:
-            event.timestamp = _utc(event.timestamp)
-        except (ValueError, OverflowError):
-            return "@timestamp: no moment in UTC"
-    for name in ("event_start", "event_end", "tls_server_not_before", "tls_server_not_after"):
-        moment: datetime | None = getattr(event, name)
+    if (
+        event.timestamp.tzinfo is UTC
+        and ((moment := event.event_start) is None or moment.tzinfo is UTC)
+        and ((moment := event.event_end) is None or moment.tzinfo is UTC)
+        and event.tls_server_not_before is None
+        and event.tls_server_not_after is None
+    ):
+        return None
+    for name, field in _TIMES.items():
+        moment = getattr(event, name)
         if moment is not None and moment.tzinfo is not UTC:
             try:
                 setattr(event, name, _utc(moment))
             except (ValueError, OverflowError):
-                return f"{name.replace('tls_server_', 'tls.server.').replace('event_', 'event.')}: no moment in UTC"
+                return f"{field}: no moment in UTC"
     return None
 
 
@@ -260,10 +274,32 @@ def _claims(event: Event) -> str | None:
 
 
 def _clear(event: Event) -> None:
-    """Take out what only the collector says and :func:`derive` does not overwrite."""
-    event.client_ip = event.client_port = event.server_ip = event.server_port = None
-    event.dns_question_registered_domain = event.dns_question_subdomain = None
-    event.related_user = None
-    event.signal_entity = event.signal_key = event.signal_score = event.signal_event_id = None
-    event.threat_indicator_id = event.threat_indicator_type = event.threat_indicator_name = None
-    event.threat_indicator_provider = event.threat_indicator_confidence = event.threat_indicator_marking_tlp = None
+    """Take out what only the collector says and :func:`derive` does not overwrite.
+
+    Looking costs a quarter of setting, and hardly any event claims one of these.
+    """
+    if (
+        event.client_ip is not None
+        or event.client_port is not None
+        or event.server_ip is not None
+        or event.server_port is not None
+        or event.dns_question_registered_domain is not None
+        or event.dns_question_subdomain is not None
+        or event.related_user is not None
+        or event.signal_entity is not None
+        or event.signal_key is not None
+        or event.signal_score is not None
+        or event.signal_event_id is not None
+        or event.threat_indicator_id is not None
+        or event.threat_indicator_type is not None
+        or event.threat_indicator_name is not None
+        or event.threat_indicator_provider is not None
+        or event.threat_indicator_confidence is not None
+        or event.threat_indicator_marking_tlp is not None
+    ):
+        event.client_ip = event.client_port = event.server_ip = event.server_port = None
+        event.dns_question_registered_domain = event.dns_question_subdomain = None
+        event.related_user = None
+        event.signal_entity = event.signal_key = event.signal_score = event.signal_event_id = None
+        event.threat_indicator_id = event.threat_indicator_type = event.threat_indicator_name = None
+        event.threat_indicator_provider = event.threat_indicator_confidence = event.threat_indicator_marking_tlp = None

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht.wire import Decoded, Fault, Verdict, decode_event
+from schoolwacht.wire import SLICE, Opened, Verdict, decode_event, encode_event
 from schoolwacht_collector.index.port import Outcome
-from schoolwacht_collector.match.indicators import IndicatorSet
-from schoolwacht_collector.prepare import STEP, Prepared, prepare, verdicts
+from schoolwacht_collector.match.indicators import Hit, IndicatorSet
+from schoolwacht_collector.prepare import Prepared, prepare, verdicts
 from schoolwacht_collector.records import Agent, Indicator, IndicatorType
 from schoolwacht_collector.stamp import BatchStamp, Bounds, Stamper
 from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, SECRET, flow
@@ -31,13 +32,18 @@ def batch_stamp() -> BatchStamp:
     return Stamper(agent, SECRET, Bounds(timedelta(minutes=5), None)).batch(EPOCH, now=NOW)
 
 
-def prepared_of(events: list[Event | None], *, faults: list[Fault] | None = None, first: int = 1) -> Prepared:
-    decoded = Decoded(EPOCH, list(range(first, first + len(events))), events, faults or [])
-    return _run(decoded)
+def prepared_of(items: Sequence[Event | bytes], *, indicators: IndicatorSet = INDICATORS) -> Prepared:
+    """The batch of these items; bytes stand for an item that is perhaps no event."""
+    return run(opened_of(items, range(1, len(items) + 1)), indicators)
 
 
-def _run(decoded: Decoded) -> Prepared:
-    steps = prepare(decoded, batch_stamp(), INDICATORS)
+def opened_of(items: Sequence[Event | bytes], sequences: Sequence[int]) -> Opened:
+    raws = [msgspec.Raw(item if isinstance(item, bytes) else encode_event(item)) for item in items]
+    return Opened(EPOCH, list(sequences), raws, 0)
+
+
+def run(opened: Opened, indicators: IndicatorSet = INDICATORS) -> Prepared:
+    steps = prepare(opened, batch_stamp(), indicators)
     while True:
         try:
             next(steps)
@@ -46,6 +52,16 @@ def _run(decoded: Decoded) -> Prepared:
             return result
 
 
+class Breaking(IndicatorSet):
+    """Fails on one event, as a fault in a step would."""
+
+    def match(self, event: Event) -> list[Hit]:
+        if event.source_port == 666:
+            raise ValueError
+        return super().match(event)
+
+
+NO_EVENT = msgspec.msgpack.encode({"@timestamp": NOW, "event.dataset": "flow", "source.port": "many"})
 DONE = Outcome(Verdict.DELIVERED, created=True)
 AGAIN = Outcome(Verdict.DELIVERED, created=False)
 RETRY = Outcome(Verdict.RETRY, created=False, reason="full disk")
@@ -74,32 +90,30 @@ def test_a_signal_of_an_agent_is_completed() -> None:
 
 
 def test_one_faulty_item_leaves_the_others_whole() -> None:
-    fault = Fault(1, "no event: Expected `int`", b"\x01")
-    prepared = prepared_of([flow(), None, flow(source_ip="nonsense")], faults=[fault])
+    prepared = prepared_of([flow(), NO_EVENT, flow(source_ip="nonsense")])
     assert prepared.owners == [0]
-    assert prepared.rejected == {1: "no event: Expected `int`", 2: "source.ip: no IP address"}
-    assert prepared.raw[1] == b"\x01"
+    assert prepared.rejected[1].startswith("no event: Expected `int | null`, got `str` - at `$.source.port`")
+    assert prepared.rejected[2] == "source.ip: no IP address"
+    assert prepared.raw[1] == NO_EVENT
     assert decode_event(prepared.raw[2]).source_ip == "nonsense"
 
 
 def test_a_sequence_that_occurs_twice_is_taken_once() -> None:
-    decoded = Decoded(EPOCH, [5, 6, 5], [flow(), flow(), flow(destination_ip="192.0.2.2")], [])
-    prepared = _run(decoded)
+    prepared = run(opened_of([flow(), flow(), flow(destination_ip="192.0.2.2")], [5, 6, 5]))
     assert prepared.owners == [0, 1]
     assert prepared.rejected == {2: "sequence 5 occurs twice in the batch"}
 
 
 def test_an_event_that_breaks_a_step_is_set_aside_alone(caplog: pytest.LogCaptureFixture) -> None:
-    broken = flow(event_dataset=Dataset.DNS, dns_question_name=7)  # a type that no decoder lets through
-    prepared = prepared_of([flow(), broken, flow()])
+    prepared = prepared_of([flow(), flow(source_port=666), flow()], indicators=Breaking(()))
     assert prepared.owners == [0, 2]
     assert prepared.rejected[1].startswith("the collector failed")
     assert "an event cannot be processed" in caplog.text
 
 
-def test_a_long_batch_is_prepared_in_steps() -> None:
-    decoded = Decoded(EPOCH, list(range(4 * STEP)), [flow() for _ in range(4 * STEP)], [])
-    assert len(list(prepare(decoded, batch_stamp(), INDICATORS))) == 3
+def test_a_long_batch_is_prepared_in_slices() -> None:
+    opened = opened_of([flow()] * (4 * SLICE), range(4 * SLICE))
+    assert len(list(prepare(opened, batch_stamp(), INDICATORS))) == 3
 
 
 @pytest.mark.parametrize(
@@ -128,22 +142,23 @@ def test_new_events_and_new_signals_are_counted_apart() -> None:
 
 
 _OUTCOMES = st.sampled_from([DONE, AGAIN, RETRY, REJECTED])
-_EVENTS = st.sampled_from(
+_ITEMS: st.SearchStrategy[Event | bytes] = st.sampled_from(
     [
-        flow,
-        lambda: flow(destination_ip=BAD),
-        lambda: flow(destination_ip=BAD, url_domain="www.evil.example"),
-        lambda: flow(source_ip="nonsense"),
-        lambda: None,
+        flow(),
+        flow(destination_ip=BAD),
+        flow(destination_ip=BAD, url_domain="www.evil.example"),
+        flow(source_ip="nonsense"),
+        NO_EVENT,
+        b"\xc0",
     ]
 )
 
 
-@given(st.lists(_EVENTS, max_size=20), st.data())
-def test_every_item_has_exactly_one_verdict_and_no_false_delivery(makers: list[Any], data: st.DataObject) -> None:
-    events = [make() for make in makers]
-    faults = [Fault(place, "no event", b"\x00") for place, event in enumerate(events) if event is None]
-    prepared = prepared_of(events, faults=faults)
+@given(st.lists(_ITEMS, max_size=20), st.data())
+def test_every_item_has_exactly_one_verdict_and_no_false_delivery(
+    events: list[Event | bytes], data: st.DataObject
+) -> None:
+    prepared = prepared_of(events)
     outcomes = [data.draw(_OUTCOMES) for _ in prepared.documents]
     result = verdicts(prepared, outcomes)
     assert len(result.verdicts) == len(events)
