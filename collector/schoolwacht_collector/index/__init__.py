@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from schoolwacht.errors import StoreError
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
 
@@ -32,10 +33,8 @@ def _sqlite(settings: SqliteSettings) -> Store:
     return SqliteStore(settings)
 
 
-def _elasticsearch(settings: ElasticsearchSettings) -> Store:
-    from schoolwacht_collector.index.elasticsearch import ElasticsearchStore  # noqa: PLC0415 - see above
-
-    return ElasticsearchStore(settings)
+def _elasticsearch(_: ElasticsearchSettings) -> Store:
+    raise StoreError('this version keeps events in SQLite only: kind = "sqlite"', field="store.kind")
 
 
 STORES: MappingProxyType[str, StoreKind] = MappingProxyType(

@@ -12,7 +12,7 @@ from schoolwacht_collector.query.check import check
 from schoolwacht_collector.query.fields import Field, Type, field
 
 #: Rows that one page holds at most, whatever the search asks.
-PAGE_MAX = 10_000
+PAGE_MAX = 5000
 
 
 class Place(NamedTuple):

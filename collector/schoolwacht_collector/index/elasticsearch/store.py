@@ -1,0 +1,268 @@
+"""The store on Elasticsearch: the port over a cluster.
+
+Documents are seen by searches a second after they were created (the refresh interval); records at once by the
+process that put them, since it refreshes before it searches. Counts of :meth:`ElasticsearchStore.tally` are exact as
+long as one index has fewer than :data:`.searching.SHARD_SIZE` different values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from elasticsearch import AsyncElasticsearch, ConflictError, NotFoundError
+
+from schoolwacht.errors import Conflict, StoreError
+from schoolwacht.event import Event
+from schoolwacht.wire import Verdict
+from schoolwacht_collector.index import documents, pages
+from schoolwacht_collector.index.elasticsearch import bulk, client, health, templates
+from schoolwacht_collector.index.elasticsearch.searching import page_body, tally_body
+from schoolwacht_collector.index.port import DOCUMENTS, Health, Kind, Outcome, Page, Search, Tally, Versioned
+from schoolwacht_collector.index.settings import ElasticsearchSettings
+from schoolwacht_collector.query.evaluate import micros
+from schoolwacht_collector.records import RECORDS
+
+#: Events that are encoded before other tasks get their turn.
+_YIELD = 200
+_PUT_MANY = 2000
+_ANSWER = "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ID = {kind: "event.id" if kind in DOCUMENTS else "id" for kind in Kind}
+
+
+class ElasticsearchStore:
+    """See :class:`schoolwacht_collector.index.port.Store`."""
+
+    def __init__(self, settings: ElasticsearchSettings) -> None:
+        self._settings = settings
+        self._prefix = settings.prefix
+        self._in_flight = asyncio.Semaphore(settings.bulk_requests)
+        self._unseen: set[Kind] = set()
+        self._refreshing = {kind: asyncio.Lock() for kind in RECORDS}
+        self._made: AsyncElasticsearch | None = None
+
+    @property
+    def _client(self) -> AsyncElasticsearch:
+        if self._made is None:
+            self._made = client.connect(self._settings)
+        return self._made
+
+    async def open(self) -> None:
+        """Check that the cluster answers and has this version's templates."""
+        try:
+            await self._client.cluster.health()
+            found = await self._client.cluster.get_component_template(name=f"{self._prefix}-*")
+        except NotFoundError:
+            found = None
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+        wanted = templates.version(self._settings)
+        versions = {
+            one["name"]: one["component_template"].get("_meta", {}).get("version")
+            for one in (found["component_templates"] if found else ())
+        }
+        if set(versions.values()) != {wanted}:
+            state = "are of another version" if versions else "are not there"
+            raise StoreError(f"the templates of {self._prefix} {state}: run schoolwacht-collector init")
+
+    async def init(self) -> None:
+        """Put the templates, make the indices of the records, and add new fields to what is there."""
+        version = templates.version(self._settings)
+        try:
+            for name, body in templates.component_templates(self._settings).items():
+                await self._client.cluster.put_component_template(name=name, **_renamed(body))
+            for name, body in templates.index_templates(self._settings, version).items():
+                await self._client.indices.put_index_template(name=name, **_renamed(body))
+            for kind in RECORDS:
+                name = templates.readable(self._prefix, kind)
+                if not await self._client.indices.exists(index=name):
+                    await self._client.indices.create(index=name)
+            await self._client.indices.put_mapping(
+                index=f"{self._prefix}-*",
+                properties=templates.mapping()["properties"],
+                ignore_unavailable=True,
+                allow_no_indices=True,
+            )
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._made is not None:
+            await self._made.close()
+
+    async def health(self) -> Health:
+        """Whether the cluster answers, no index of ours has lost its primary and none is blocked for writing."""
+        try:
+            return await health.look(self._client, self._prefix)
+        except client.FAULTS as error:
+            return Health(writable=False, detail=client.fault(error))
+
+    async def create(self, events: Sequence[Event]) -> list[Outcome]:
+        """See :meth:`.port.Store.create`."""
+        results = [bulk.THERE] * len(events)
+        builder = bulk.Builder(self._prefix, items=self._settings.bulk_items, size=self._settings.bulk_bytes)
+        async with asyncio.TaskGroup() as sending:
+            for place, event in enumerate(events):
+                try:
+                    part = builder.add(place, event)
+                except documents.Unfit as error:
+                    results[place] = Outcome(Verdict.REJECTED, created=False, reason=str(error))
+                    continue
+                if part is not None:
+                    sending.create_task(self._send(part, results))
+                if place % _YIELD == _YIELD - 1:
+                    await asyncio.sleep(0)
+            if (part := builder.flush()) is not None:
+                sending.create_task(self._send(part, results))
+        return results
+
+    async def search(self, search: Search) -> Page:
+        """See :meth:`.port.Store.search`."""
+        pages.check_search(search)
+        size = pages.page_size(search.limit)
+        after = None if search.after is None else pages.place(search.after)
+        answer = await self._search(search.kind, page_body(search, after, size + 1))
+        rows = [hit["_source"] for hit in answer["hits"]["hits"]]
+        if len(rows) <= size:
+            return Page(rows, None)
+        last = rows[size - 1]
+        moment = micros(datetime.fromisoformat(last[search.time_field]))
+        return Page(rows[:size], pages.token(pages.Place(moment, last[_ID[search.kind]])))
+
+    async def tally(self, search: Search, by: str, *, top: int = 1000) -> Mapping[str, Tally]:
+        """See :meth:`.port.Store.tally`."""
+        pages.check_search(search)
+        answer = await self._search(search.kind, tally_body(search, pages.check_tally(by), top))
+        if "aggregations" not in answer:  # no index yet
+            return {}
+        return {bucket["key"]: _tally(bucket) for bucket in answer["aggregations"]["by"]["buckets"]}
+
+    async def get(self, kind: Kind, id: str) -> Versioned | None:  # noqa: A002 - the port's name
+        """See :meth:`.port.Store.get`."""
+        try:
+            found = await self._client.get(index=templates.readable(self._prefix, kind), id=id)
+        except NotFoundError as error:
+            if isinstance(error.body, dict) and error.body.get("found") is False:
+                return None
+            raise client.translated(error) from error
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+        record = msgspec.convert(found["_source"], RECORDS[kind])
+        return Versioned(record, f"{found['_seq_no']}:{found['_primary_term']}")
+
+    async def put(self, kind: Kind, record: msgspec.Struct, version: str | None) -> str:
+        """See :meth:`.port.Store.put`."""
+        name, body = _record(kind, record)
+        condition: dict[str, Any] = {"op_type": "create"} if version is None else _condition(version)
+        try:
+            done = await self._client.index(
+                index=templates.readable(self._prefix, kind),
+                id=name,
+                document=body,  # type: ignore[arg-type]  # the client sends bytes as they are
+                **condition,
+            )
+        except ConflictError as error:
+            wanted = "is there already" if version is None else f"no longer has version {version}"
+            raise Conflict(f"{kind} {name} {wanted}") from error
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+        finally:
+            self._unseen.add(kind)
+        return f"{done['_seq_no']}:{done['_primary_term']}"
+
+    async def put_many(self, kind: Kind, records: Sequence[msgspec.Struct]) -> None:
+        """See :meth:`.port.Store.put_many`."""
+        lines: list[bytes] = []
+        for name, body in [_record(kind, record) for record in records]:
+            lines += [msgspec.json.encode({"index": {"_id": name}}), body]
+        index = templates.readable(self._prefix, kind)
+        try:
+            for start in range(0, len(lines), 2 * _PUT_MANY):
+                answer = await self._client.bulk(
+                    index=index,
+                    operations=lines[start : start + 2 * _PUT_MANY],  # type: ignore[arg-type]  # sent as they are
+                    filter_path="errors,items.*.error",
+                )
+                if answer["errors"]:
+                    first = next(iter(answer["items"][0].values()))
+                    raise StoreError(f"records of kind {kind} were refused: {bulk.explanation(first['error'])}")
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+        finally:
+            self._unseen.add(kind)
+
+    async def _send(self, part: bulk.Part, results: list[Outcome]) -> None:
+        """Send one request; write the outcome of each of its items into ``results``."""
+        try:
+            async with self._in_flight:
+                answer = await self._client.bulk(
+                    operations=part.body,  # type: ignore[arg-type]  # the client sends bytes as they are
+                    filter_path=_ANSWER,
+                )
+            found = bulk.outcomes(answer.body, len(part.places))
+        except client.FAULTS as error:
+            if client.status(error) == 413:
+                await self._send_smaller(part, results, client.fault(error))
+                return
+            found = [bulk.retry(client.fault(error))] * len(part.places)
+        for place, outcome in zip(part.places, found, strict=True):
+            results[place] = outcome
+
+    async def _send_smaller(self, part: bulk.Part, results: list[Outcome], reason: str) -> None:
+        if len(part.places) == 1:
+            results[part.places[0]] = Outcome(Verdict.REJECTED, created=False, reason=reason)
+            return
+        for half in part.halves():
+            await self._send(half, results)
+
+    async def _search(self, kind: Kind, body: dict[str, Any]) -> Any:
+        index = templates.readable(self._prefix, kind)
+        try:
+            if kind in self._refreshing:
+                async with self._refreshing[kind]:
+                    if kind in self._unseen:
+                        self._unseen.discard(kind)
+                        await self._client.indices.refresh(index=index)
+            return await self._client.search(
+                index=index,
+                **body,
+                ignore_unavailable=kind in DOCUMENTS,
+                allow_no_indices=True,
+                allow_partial_search_results=False,
+            )
+        except client.FAULTS as error:
+            self._unseen.update({kind} & self._refreshing.keys())
+            raise client.translated(error) from error
+
+
+def _record(kind: Kind, record: msgspec.Struct) -> tuple[str, bytes]:
+    if not isinstance(record, RECORDS[kind]):
+        raise StoreError(f"a {type(record).__name__} is no record of kind {kind}")
+    body = documents.encode_record(record)
+    return documents.row(body)["id"], body
+
+
+def _condition(version: str) -> dict[str, int]:
+    sequence, colon, term = version.partition(":")
+    if not (colon and sequence.isdecimal() and term.isdecimal()):
+        raise Conflict(f"{version!r} is no version of this store")
+    return {"if_seq_no": int(sequence), "if_primary_term": int(term)}
+
+
+def _renamed(body: templates.Body) -> dict[str, Any]:
+    """The body's keys as the client's parameters are called."""
+    return {key.lstrip("_"): value for key, value in body.items()}
+
+
+def _tally(bucket: dict[str, Any]) -> Tally:
+    first, last = (bucket[name]["hits"]["hits"][0]["sort"][0] for name in ("first", "last"))
+    return Tally(bucket["doc_count"], _moment(first), _moment(last))
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
