@@ -172,7 +172,7 @@ class _Leaders:
 async def _console(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
     return await listen(
         stack,
-        make_site(store),
+        await asyncio.to_thread(make_site, store),  # it reads templates
         settings.console.listen,
         field="console.listen",
         idle=75.0,

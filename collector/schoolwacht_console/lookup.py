@@ -13,11 +13,11 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import msgspec
-from schoolwacht_collector.query.parse import parse
 
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import Kind, Page, Row, Scope, Search, Store
 from schoolwacht_collector.query.ast import All, And, Equals, Node, OneOf, Or
+from schoolwacht_collector.query.parse import parse
 from schoolwacht_collector.records import Agent, Alert, AlertState, School, Severity
 from schoolwacht_console.moments import EVER, Window
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import structs
-from schoolwacht_collector.alerts import change_state
 
 from schoolwacht.errors import IndicatorError
+from schoolwacht_collector.alerts import change_state
 from schoolwacht_collector.index.port import Kind
 from schoolwacht_collector.indicators import make_indicator
 from schoolwacht_collector.records import Alert, AlertState, Indicator

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgpack  # type: ignore[import-untyped] # publishes no types; the peer of one step
+import msgpack
 import msgspec
 import zstandard
 from aiohttp import web

@@ -133,7 +133,7 @@ class Reader:
     def take(self, max_items: int, max_bytes: int) -> Portion | None:
         """The next events to deliver, at most so many and (save a single large one) so many bytes; None if none.
 
-        Events to be tried again come first, then signals, then the oldest events. Raises SpoolError.
+        Signals come before events; in each lane those to be tried again first, then the oldest. Raises SpoolError.
         """
         try:
             head = self._head.read()
@@ -144,9 +144,10 @@ class Reader:
             floors = self._floors()
             views = [_View.of(lane, listed[lane], floors[lane], head) for lane in Lane]
             taking = _Taking(max_items, max_bytes)
-            places = [self._take_held(view, self._cursor.places[view.lane], taking) for view in views]
-            places = [self._take_new(view, place, taking) for view, place in zip(views, places, strict=True)]
-            first, second = places
+            first, second = (
+                self._take_new(view, self._take_held(view, self._cursor.places[view.lane], taking), taking)
+                for view in views
+            )
             portion = Portion(taking.epoch or head.epoch, taking.items, (first, second))
             if portion.items:
                 self._out = portion

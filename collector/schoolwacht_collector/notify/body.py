@@ -13,8 +13,8 @@
         "examples": ["id of a signal", …]}}
 
 ``type`` is ``alert.opened`` for the first notification of an alert and ``alert.grew`` when its count has reached
-another power of ten. What is unknown is absent. Times are UTC; ``opened`` is system time, ``first`` and ``last`` are of the
-traffic. The text in it partly comes from the network: a receiver must treat it as text.
+another power of ten. What is unknown is absent. Times are UTC; ``opened`` is system time, ``first`` and ``last`` are of
+the traffic. The text in it partly comes from the network: a receiver must treat it as text.
 """
 
 from __future__ import annotations

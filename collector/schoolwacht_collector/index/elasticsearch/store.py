@@ -163,7 +163,7 @@ class ElasticsearchStore:
             done = await self._client.index(
                 index=templates.readable(self._prefix, kind),
                 id=name,
-                document=body,  # type: ignore[arg-type]  # the client sends bytes as they are
+                document=body,  # type: ignore[arg-type] # the client sends bytes as they are
                 **condition,
             )
         except ConflictError as error:
@@ -185,7 +185,7 @@ class ElasticsearchStore:
             for start in range(0, len(lines), 2 * _PUT_MANY):
                 answer = await self._client.bulk(
                     index=index,
-                    operations=lines[start : start + 2 * _PUT_MANY],  # type: ignore[arg-type]  # sent as they are
+                    operations=lines[start : start + 2 * _PUT_MANY],  # type: ignore[arg-type] # sent as they are
                     filter_path="errors,items.*.error",
                 )
                 if answer["errors"]:
@@ -201,7 +201,7 @@ class ElasticsearchStore:
         try:
             async with self._in_flight:
                 answer = await self._client.bulk(
-                    operations=part.body,  # type: ignore[arg-type]  # the client sends bytes as they are
+                    operations=part.body,  # type: ignore[arg-type] # the client sends bytes as they are
                     filter_path=_ANSWER,
                 )
             found = bulk.outcomes(answer.body, len(part.places))

@@ -60,7 +60,9 @@ CREATE INDEX IF NOT EXISTS {table}_ts ON {table} (ts);
 CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {table}_state ON {table} (state, ts) WHERE state IS NOT NULL;
 """
-_PROBE = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, at INTEGER);"
+_PROBE_TABLE = "CREATE TABLE IF NOT EXISTS probe (one INTEGER PRIMARY KEY, at INTEGER);"
+#: A small write that changes nothing, to know that writing works.
+PROBE = "INSERT INTO probe VALUES (1, unixepoch()) ON CONFLICT (one) DO UPDATE SET at=excluded.at"
 
 _RECORD_COLUMNS: Columns = MappingProxyType(
     {"id": "id", "@timestamp": "ts", "organization.id": "board", "signal.key": "key"}
@@ -77,8 +79,8 @@ COLUMNS: Mapping[Kind, Columns] = MappingProxyType(
     }
 )
 
-DAY_SCHEMA = "".join(_DAY_TABLE.format(table=kind.value) for kind in sorted(DOCUMENTS)) + _SIGNAL_INDEXES + _PROBE
-STATE_SCHEMA = "".join(_RECORD_TABLE.format(table=kind.value) for kind in RECORDS) + _PROBE
+DAY_SCHEMA = "".join(_DAY_TABLE.format(table=kind.value) for kind in sorted(DOCUMENTS)) + _SIGNAL_INDEXES + _PROBE_TABLE
+STATE_SCHEMA = "".join(_RECORD_TABLE.format(table=kind.value) for kind in RECORDS) + _PROBE_TABLE
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:

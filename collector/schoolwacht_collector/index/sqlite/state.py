@@ -85,9 +85,7 @@ class State:
     def probe(self) -> None:
         """Write something, to know that writing works."""
         with self._faults():
-            self._opened().execute(
-                "INSERT INTO probe VALUES (1, unixepoch()) ON CONFLICT (one) DO UPDATE SET at=excluded.at"
-            )
+            self._opened().execute(schema.PROBE)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -63,11 +63,13 @@ class SqliteStore:
         await asyncio.to_thread(self._close)
 
     async def health(self) -> Health:
-        """Whether the records can be written now and the last write of every day's file succeeded."""
+        """Whether the records can be written now and no day's file refuses to be written."""
         try:
             await self._in(self._recording, self._state.probe)
         except StoreError as error:
             return Health(writable=False, detail=error.message)
+        if self._writer.troubles:
+            await asyncio.wrap_future(self._writer.probe())
         if troubles := list(self._writer.troubles.values()):
             return Health(writable=False, detail="; ".join(troubles[:3]))
         return Health(writable=True, detail=f"SQLite in {self._directory}")

@@ -62,6 +62,10 @@ class _Job(NamedTuple):
     done: Future[list[Outcome]]
 
 
+class _Probe(NamedTuple):
+    done: Future[None]
+
+
 class _Row(NamedTuple):
     job: int
     place: int
@@ -81,9 +85,9 @@ class Writer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        #: Why the newest write of a file failed, by file name; a write that succeeds takes the name off.
-        self.troubles: dict[str, str] = {}
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        #: Why the newest write of a day's file failed; a write that succeeds takes the day off.
+        self.troubles: dict[int, str] = {}
+        self._queue: queue.SimpleQueue[_Job | _Probe | None] = queue.SimpleQueue()
         self._open: OrderedDict[int, sqlite3.Connection] = OrderedDict()
         self._suspect: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -102,6 +106,16 @@ class Writer:
             done.set_result([row if isinstance(row, Outcome) else _retry("the store is closed") for row in rows])
         else:
             self._queue.put(_Job(rows, done))
+        return done
+
+    def probe(self) -> Future[None]:
+        """Try the files that failed last with a small write, so that a trouble which has passed is seen to be over."""
+        done: Future[None] = Future()
+        done.set_running_or_notify_cancel()
+        if self._closed:
+            done.set_result(None)
+        else:
+            self._queue.put(_Probe(done))
         return done
 
     def close(self) -> None:
@@ -132,6 +146,10 @@ class Writer:
                 break
             if job is None:
                 return jobs, False
+            if isinstance(job, _Probe):
+                self._try_again()
+                job.done.set_result(None)
+                continue
             jobs.append(job)
             rows += len(job.rows)
         return jobs, True
@@ -149,12 +167,22 @@ class Writer:
         try:
             results = _insert(self._connection(day, path), tables)
         except (sqlite3.Error, ValueError, OSError) as error:
-            reason = f"{path.name}: {error}"
-            self.troubles[path.name] = reason
+            reason = self.troubles[day] = f"{path.name}: {error}"
             self._let_go(day, path, error)
             return [(row, _retry(reason)) for rows in tables.values() for row in rows]
-        self.troubles.pop(path.name, None)
+        self.troubles.pop(day, None)
         return results
+
+    def _try_again(self) -> None:
+        for day in list(self.troubles):
+            path = files.day_file(self.directory, day)
+            try:
+                self._connection(day, path).execute(schema.PROBE)
+            except (sqlite3.Error, ValueError, OSError) as error:
+                self.troubles[day] = f"{path.name}: {error}"
+                self._let_go(day, path, error)
+            else:
+                self.troubles.pop(day, None)
 
     def _connection(self, day: int, path: Path) -> sqlite3.Connection:
         if (known := self._open.get(day)) is not None:
@@ -191,7 +219,7 @@ class Writer:
             try:
                 files.set_aside(path)
             except OSError as moving:
-                self.troubles[path.name] = f"{path.name} is damaged and cannot be renamed: {moving}"
+                self.troubles[day] = f"{path.name} is damaged and cannot be renamed: {moving}"
 
 
 def _by_day(jobs: Sequence[_Job]) -> dict[int, dict[Kind, list[_Row]]]:

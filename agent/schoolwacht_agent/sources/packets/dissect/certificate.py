@@ -1,4 +1,4 @@
-"""X.509 certificates: the few fields that a monitor needs, read from DER without a cryptographic library (X.690, RFC 5280).
+"""X.509 certificates: the few fields that a monitor needs, read from DER by our own code (X.690, RFC 5280).
 
 The text forms are Suricata's: names as ``C=NL, O=Example, CN=www.example.nl``, in the order of the certificate, several
 values of one part joined by `` + ``. Nothing is verified: what is here is what the certificate claims.
@@ -197,7 +197,7 @@ def _oid(raw: bytes) -> str:
 
 
 def _time(tag: int, raw: bytes) -> datetime | None:
-    """UTCTime or GeneralizedTime (RFC 5280 4.1.2.5), also without seconds or with an offset, as old tools wrote them."""
+    """UTCTime or GeneralizedTime (RFC 5280 4.1.2.5), also without seconds or with an offset."""
     text = raw.decode("ascii", "replace")
     if tag == _UTC_TIME:
         text = ("19" if text[:1] >= "5" else "20") + text
@@ -220,9 +220,9 @@ def _time(tag: int, raw: bytes) -> datetime | None:
 def _alternative_names(der: bytes, at: int, end: int) -> tuple[str, ...]:
     """The names of the subjectAltName extension (RFC 5280 4.2.1.6); none if it does not parse."""
     try:
-        for tag, start, stop in _elements(der, at, end, 4):
+        for tag, begin, finish in _elements(der, at, end, 4):
             if tag == _EXTENSIONS:
-                start, stop = _expect(der, start, stop, _SEQUENCE)
+                start, stop = _expect(der, begin, finish, _SEQUENCE)
                 for _, first, last in _elements(der, start, stop, 256):
                     oid_start, oid_end = _expect(der, first, last, _OID)
                     if der[oid_start:oid_end] == _SUBJECT_ALT_NAME:

@@ -122,7 +122,7 @@ def _message(payload: bytes) -> DnsMessage:
     if questions == 0 and answers + authorities + additionals == 0 and not word & 0x8000:
         raise _Malformed
     at = 12
-    asked = []
+    asked: list[Question] = []
     for _ in range(questions):
         name, at = _name(payload, at)
         kind, klass = _QUESTION.unpack_from(payload, at)
@@ -168,7 +168,7 @@ def _answer(payload: bytes, at: int, answered: list[Answer]) -> int:
         read = _DATA.get(kind)
         data = read(payload, start, end) if read is not None and length else ""
         answered.append(Answer(name, RECORD_TYPES.get(kind) or str(kind), ttl, data))
-    return end
+    return int(end)
 
 
 def _skip(payload: bytes, at: int) -> int:

@@ -29,7 +29,16 @@ _STATUS_START = re.compile(rb"HTTP/1\.[0-9][ \t][^\n]*\Z")
 _AUTHORITY = re.compile(r"(?:[^@/]*@)?(\[[0-9A-Fa-f:.]+\]|[^:/?#\[\]]+)(?::([0-9]{1,5}))?")
 
 _WANTED = frozenset(
-    {b"host", b"user-agent", b"referer", b"content-type", b"content-length", b"transfer-encoding", b"server", b"location"}
+    {
+        b"host",
+        b"user-agent",
+        b"referer",
+        b"content-type",
+        b"content-length",
+        b"transfer-encoding",
+        b"server",
+        b"location",
+    }
 )
 
 

@@ -1,4 +1,4 @@
-"""Text from the network: valid UTF-8 as it is, anything else with every byte above 127 written as ``\\xNN``.
+r"""Text from the network: valid UTF-8 as it is, anything else with every byte above 127 written as ``\\xNN``.
 
 This is what Suricata's EVE does, so that a name or header reads the same from either engine. (Plain
 ``decode(errors="backslashreplace")`` differs: it keeps the valid sequences of an otherwise invalid string.)

@@ -5,7 +5,7 @@ far: the client's hello, or the server's hello and leaf certificate. Handshake m
 records, and records over several segments. The leaf is given as soon as its own bytes are there, whether or not the
 rest of the chain is. It refuses what is not TLS at the first byte that does not fit.
 
-Limits: at most 64 KiB of handshake in a direction are looked at, 64 records, 256 extensions. From TLS 1.3 on the certificate is
+Limits: at most 64 KiB of handshake in a direction are looked at, 64 records, 256 extensions. From 1.3 on it is
 encrypted, and so absent. DTLS is another protocol.
 """
 
@@ -231,7 +231,7 @@ def _extensions(body: bytes, at: int) -> tuple[tuple[int, ...], dict[int, bytes]
         return (), {}
     end = min(at + 2 + _SHORT.unpack_from(body, at)[0], len(body))
     at += 2
-    types = []
+    types: list[int] = []
     found: dict[int, bytes] = {}
     while at + 4 <= end and len(types) < EXTENSIONS_MAX:
         kind, size = _TWO.unpack_from(body, at)
@@ -268,7 +268,7 @@ def _name(data: bytes | None) -> str | None:
 def _protocols(data: bytes | None) -> tuple[bytes, ...]:
     """The protocol names of ALPN (RFC 7301 3.1)."""
     names = _counted(data, 2)
-    found = []
+    found: list[bytes] = []
     at = 0
     while at < len(names) and len(found) < EXTENSIONS_MAX:
         end = at + 1 + names[at]

@@ -1,0 +1,118 @@
+"""Flows as events, and what every event of a flow has in common: its two ends, VLAN tags and link addresses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_ntop
+from struct import Struct
+from typing import NamedTuple
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht_agent.sources.packets.community import community_id
+from schoolwacht_agent.sources.packets.flows import TCP, Flow, Reason
+
+_ports = Struct(">HH").unpack_from
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The last moment that a datetime can hold; a damaged capture may claim any.
+_SECONDS_MAX = 253_402_300_799.0
+
+MODULE = "packets"
+#: IANA "Protocol Numbers" in ECS's spelling (lower case, IANA's keyword).
+TRANSPORTS = {
+    1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp",
+    88: "eigrp", 89: "ospf", 103: "pim", 112: "vrrp", 132: "sctp", 136: "udplite",
+}  # fmt: skip
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as UTC, to the microsecond; what lies outside the calendar is put on its edge."""
+    if not 0 <= seconds <= _SECONDS_MAX:
+        seconds = min(max(seconds, 0.0), _SECONDS_MAX)
+    return _EPOCH + timedelta(microseconds=round(seconds * 1e6))
+
+
+@lru_cache(maxsize=16_384)
+def address(raw: bytes) -> str:
+    """4 or 16 bytes as text (RFC 5952)."""
+    return inet_ntop(AF_INET if len(raw) == 4 else AF_INET6, raw)
+
+
+@lru_cache(maxsize=4_096)
+def mac(raw: bytes) -> str | None:
+    """A link address as ECS writes it (RFC 7042); None if there is none."""
+    return raw.hex("-").upper() if len(raw) == 6 else None
+
+
+class Ends(NamedTuple):
+    """The two ends of a conversation; the source is the client. Ports of ICMP are type and code."""
+
+    source_ip: str
+    source_port: int
+    destination_ip: str
+    destination_port: int
+    protocol: int
+
+
+def ends_of(flow: Flow) -> Ends:
+    """The ends of a flow, as text."""
+    key, width = flow.up.key, flow.width
+    source, destination = _ports(key, 2 * width)
+    if flow.icmp is not None:
+        source, destination = flow.icmp
+    return Ends(address(key[:width]), source, address(key[width : 2 * width]), destination, flow.protocol)
+
+
+#: Protocols whose ports a flow shows.
+_WITH_PORTS = frozenset({6, 17, 132})
+
+
+def with_link(event: Event, flow: Flow) -> Event:
+    """Add VLAN tags and link addresses to an event of a flow."""
+    if flow.vlan:
+        event.network_vlan_id = str(flow.vlan[0])
+        if len(flow.vlan) > 1:
+            event.network_inner_vlan_id = str(flow.vlan[1])
+    if flow.macs:
+        event.source_mac = mac(flow.macs[:6])
+        event.destination_mac = mac(flow.macs[6:])
+    return event
+
+
+def flow_event(flow: Flow, reason: Reason) -> Event:
+    """A flow that has ended, or the part of it that has."""
+    up, down, last = flow.up, flow.down, flow.last
+    ends = ends_of(flow)
+    end = moment(last)
+    event = Event(
+        timestamp=end,
+        event_dataset=Dataset.FLOW,
+        event_module=MODULE,
+        event_start=moment(flow.start),
+        event_end=end,
+        event_duration=max(0, round((last - flow.start) * 1e6)) * 1000,
+        source_ip=ends.source_ip,
+        source_bytes=up.bytes,
+        source_packets=up.packets,
+        destination_ip=ends.destination_ip,
+        destination_bytes=down.bytes,
+        destination_packets=down.packets,
+        network_transport=TRANSPORTS.get(flow.protocol) or str(flow.protocol),
+        network_type="ipv4" if flow.width == 4 else "ipv6",
+        network_protocol=flow.application,
+        network_bytes=up.bytes + down.bytes,
+        network_packets=up.packets + down.packets,
+        nsm_flow_state=flow.state,
+        nsm_flow_reason=reason,
+    )
+    if flow.icmp is not None:
+        event.nsm_icmp_type, event.nsm_icmp_code = flow.icmp
+    elif flow.protocol in _WITH_PORTS:
+        event.source_port, event.destination_port = ends.source_port, ends.destination_port
+    if flow.protocol == TCP:
+        event.nsm_flow_source_tcp_flags = f"{up.flags:02x}"
+        event.nsm_flow_destination_tcp_flags = f"{down.flags:02x}"
+    event.network_community_id = community_id(
+        ends.source_ip, ends.destination_ip, ends.source_port, ends.destination_port, flow.protocol
+    )
+    return with_link(event, flow)

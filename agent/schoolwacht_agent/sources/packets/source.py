@@ -1,0 +1,111 @@
+"""The packet engine behind the Source port: from capture files, or from an interface until it is stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from schoolwacht.errors import CaptureError
+from schoolwacht.event import Event
+from schoolwacht_agent.sources.packets.capture import read_capture
+from schoolwacht_agent.sources.packets.engine import Engine
+from schoolwacht_agent.sources.packets.records import Batch
+from schoolwacht_agent.sources.packets.ring import Ring
+from schoolwacht_agent.sources.packets.settings import PacketsSettings
+from schoolwacht_agent.sources.port import Counters
+
+_TICK_SECONDS = 1.0
+
+
+class PacketsSource:
+    """Packets to events in one thread. Made by :meth:`from_files` or :meth:`from_interface`."""
+
+    def __init__(self, settings: PacketsSettings, *, paths: Sequence[Path] = (), interface: str | None = None) -> None:
+        self.counters = Counters()
+        #: What was wrong with files, in their order.
+        self.faults: list[CaptureError] = []
+        self._settings = settings
+        self._paths = tuple(paths)
+        self._interface = interface
+        self._stopped = False
+
+    @classmethod
+    def from_files(cls, paths: Sequence[Path], settings: PacketsSettings | None = None) -> PacketsSource:
+        """Read capture files one after the other, as one stretch of traffic (a ring of rotated files, say).
+
+        A faulty file does not stop the ones behind it: what could be read of it counts, and its error is raised at the
+        end (the first, if there are several; all are in ``faults``).
+        """
+        return cls(settings or PacketsSettings(), paths=paths)
+
+    @classmethod
+    def from_interface(cls, name: str, settings: PacketsSettings | None = None) -> PacketsSource:
+        """Read from a network interface. Needs CAP_NET_RAW; ``read`` raises SourceError without it."""
+        return cls(settings or PacketsSettings(), interface=name)
+
+    def read(self) -> Iterator[list[Event]]:
+        """See Source."""
+        live = self._interface is not None
+        engine = Engine(self._settings, self.counters, live=live)
+        try:
+            yield from self._from_ring(engine) if live else self._from_files(engine)
+            engine.close()
+            yield engine.take()
+        finally:
+            engine.end()
+        if self.faults:
+            raise self.faults[0]
+
+    def mark(self) -> bytes:
+        """Empty: packets cannot be read again."""
+        return b""
+
+    def stop(self) -> None:
+        """See Source."""
+        self._stopped = True
+
+    def _from_files(self, engine: Engine) -> Iterator[list[Event]]:
+        for path in self._paths:
+            try:
+                for batch in read_capture(path, self._note_dropped):
+                    engine.feed(batch)
+                    yield engine.take()
+                    if self._stopped:
+                        return
+            except CaptureError as fault:
+                self.faults.append(fault)
+
+    def _from_ring(self, engine: Engine) -> Iterator[list[Event]]:
+        assert self._interface is not None
+        settings = self._settings
+        with Ring(
+            self._interface, settings.ring_mib << 20, promiscuous=settings.promiscuous, own_packets=settings.own_packets
+        ) as ring:
+            ticked = time.monotonic()
+            while not self._stopped:
+                batch = ring.next(_TICK_SECONDS)
+                if batch is not None:
+                    engine.feed(batch)
+                now = time.monotonic()
+                if now - ticked >= _TICK_SECONDS:
+                    ticked = now
+                    self._note_dropped(ring.dropped())
+                    engine.advance(time.time())
+                    yield engine.take()
+                elif events := engine.take():
+                    yield events
+            yield from self._drain(ring, engine)
+
+    def _drain(self, ring: Ring, engine: Engine) -> Iterator[list[Event]]:
+        """What the kernel had handed over when we were told to stop, and no more than that."""
+        for _ in range(ring.blocks):
+            batch: Batch | None = ring.next(0)
+            if batch is None:
+                break
+            engine.feed(batch)
+        self._note_dropped(ring.dropped())
+        yield engine.take()
+
+    def _note_dropped(self, count: int) -> None:
+        self.counters.dropped += count
