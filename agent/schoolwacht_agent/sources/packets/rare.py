@@ -173,6 +173,7 @@ class _Worker:
         self._process.wait()
 
     def _readable(self, seconds: float) -> bool:
+        assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], max(0.0, seconds))[0])
 
     def _receive(self, until: float) -> Any:

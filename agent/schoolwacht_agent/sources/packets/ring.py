@@ -20,6 +20,7 @@ import socket
 import struct
 import time
 from types import TracebackType
+from typing import Self
 
 from schoolwacht.errors import SourceError
 from schoolwacht_agent.sources.packets.records import PAD, TAGGED, Batch, Link
@@ -68,7 +69,7 @@ class Ring:
         self._watched = time.monotonic()
         self._open()
 
-    def __enter__(self) -> Ring:
+    def __enter__(self) -> Self:  # noqa: PYI034 - final class
         return self
 
     def __exit__(
