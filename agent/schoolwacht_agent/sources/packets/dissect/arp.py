@@ -1,41 +1,34 @@
-"""ARP for IPv4 over Ethernet (RFC 826; operations as IANA "ARP Parameters" has them)."""
+"""ARP for IPv4 over Ethernet (RFC 826)."""
 
 from __future__ import annotations
 
 from socket import inet_ntoa
-from struct import Struct
-from types import MappingProxyType
-from typing import NamedTuple
+from struct import Struct as Layout
 
-_LAYOUT = Struct(">HHBBH6s4s6s4s")
-_OPERATIONS = MappingProxyType(
-    {1: "request", 2: "reply", 3: "request-reverse", 4: "reply-reverse", 8: "inreq", 9: "inreply"}
-)
+from msgspec import Struct
+
+_MESSAGE = Layout(">HHBBH6s4s6s4s")
+#: IANA "ARP Parameters"; other operations are written as their number.
+_OPERATIONS = {1: "request", 2: "reply", 3: "rarp_request", 4: "rarp_reply", 8: "inarp_request", 9: "inarp_reply"}
 
 
-class ArpMessage(NamedTuple):
-    """Operation in Suricata's words (else its number), and both ends; a target's MAC of zeros is None."""
+class ArpMessage(Struct, frozen=True, gc=False):
+    """One message. Link addresses are six bytes, network addresses text."""
 
     operation: str
     sender_mac: bytes
     sender_ip: str
-    target_mac: bytes | None
+    target_mac: bytes
     target_ip: str
 
 
 def dissect_arp(payload: bytes) -> ArpMessage | None:
-    """One ARP message; None if it is cut short or about other kinds of addresses."""
-    if len(payload) < _LAYOUT.size:
+    """The message after the Ethernet header (padding may follow it); None if it is not of IPv4 over Ethernet."""
+    if len(payload) < _MESSAGE.size:
         return None
-    hardware, protocol, hardware_size, size, operation, sender_mac, sender, target_mac, target = _LAYOUT.unpack_from(
-        payload
-    )
-    if (hardware, protocol, hardware_size, size) != (1, 0x0800, 6, 4):
+    link, network, link_size, network_size, operation, *ends = _MESSAGE.unpack_from(payload)
+    if link != 1 or network != 0x0800 or link_size != 6 or network_size != 4:
         return None
-    return ArpMessage(
-        _OPERATIONS.get(operation) or str(operation),
-        sender_mac,
-        inet_ntoa(sender),
-        target_mac if any(target_mac) else None,
-        inet_ntoa(target),
-    )
+    sender_mac, sender, target_mac, target = ends
+    name = _OPERATIONS.get(operation) or str(operation)
+    return ArpMessage(name, sender_mac, inet_ntoa(sender), target_mac, inet_ntoa(target))

@@ -12,6 +12,7 @@ The authority and additional sections, and so EDNS's OPT, are walked over, not k
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from socket import AF_INET6, inet_ntoa, inet_ntop
 from struct import Struct as Layout
 from struct import error as TooShort  # noqa: N812 - the standard library names this class in lower case
@@ -45,7 +46,9 @@ RESPONSE_CODES = (
 )  # fmt: skip
 #: IANA "DNS OpCodes".
 OPERATIONS = MappingProxyType({0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO"})
-_FLAGS = ((0x8000, "QR"), (0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"))
+# The flags of ECS's dns.header_flags (RFC 1035 4.1.1, RFC 4035 3); QR is what tells an answer from a query.
+_FLAGS = ((0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"), (0x0020, "AD"), (0x0010, "CD"))
+_FLAGS_MASK = sum(bit for bit, _ in _FLAGS)
 # IN, CH, HS, NONE, ANY; the top bit is multicast DNS's (unicast reply wanted, cache flush).
 _CLASSES = frozenset(value | top for value in (1, 3, 4, 254, 255) for top in (0, 0x8000))
 _OPT = 41
@@ -103,14 +106,9 @@ class _Malformed(Exception):  # noqa: N818 - never leaves this module
     """The bytes are all there, but they are not DNS."""
 
 
-# The 128 combinations of the five flags of a header, made once.
-_FLAG_NAMES = {
-    word: tuple(name for bit, name in _FLAGS if word & bit)
-    for word in (
-        (qr | aa | tc | rd | ra) for qr in (0, 0x8000) for aa in (0, 0x400) for tc in (0, 0x200)
-        for rd in (0, 0x100) for ra in (0, 0x80)
-    )
-}  # fmt: skip
+@lru_cache(maxsize=64)
+def _flags(word: int) -> tuple[str, ...]:
+    return tuple(name for bit, name in _FLAGS if word & bit)
 
 
 def _message(payload: bytes) -> DnsMessage:
@@ -141,7 +139,7 @@ def _message(payload: bytes) -> DnsMessage:
         word >= 0x8000,
         opcode,
         RESPONSE_CODES[word & 15],
-        _FLAG_NAMES[word & 0x8780],
+        _flags(word & _FLAGS_MASK),
         tuple(asked),
         tuple(answered[:RECORDS_MAX]),
         at,

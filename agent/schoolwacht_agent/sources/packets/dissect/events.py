@@ -1,86 +1,85 @@
-"""Dissected messages as events, with the same values that the mapping of Suricata's EVE gives for the same traffic.
+"""Messages as events: the fields and values that Suricata's records of the same traffic give (``suricata/eve.py``).
 
-``ends`` always has the client as source: a DNS answer's event names the one that asked as its source, too.
+The source is the client in each of them. Times are seconds since the epoch, of the packet that completed the message.
+VLAN tags and link addresses are added by the caller, which knows the frame.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from schoolwacht.event import KEYWORD_MAX, LIST_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht.event import LIST_MAX, TEXT_MAX, Dataset, Event, clip
 from schoolwacht_agent.sources.packets.community import community_id
 from schoolwacht_agent.sources.packets.dissect.arp import ArpMessage
 from schoolwacht_agent.sources.packets.dissect.certificate import Certificate
 from schoolwacht_agent.sources.packets.dissect.dhcp import DhcpMessage
 from schoolwacht_agent.sources.packets.dissect.dns import OPERATIONS, DnsMessage
 from schoolwacht_agent.sources.packets.dissect.fingerprint import ja3, ja3s, ja4
-from schoolwacht_agent.sources.packets.dissect.http import HttpRequest, HttpResponse
+from schoolwacht_agent.sources.packets.dissect.http import Body, HttpRequest, HttpResponse
 from schoolwacht_agent.sources.packets.dissect.ssh import SshBanner
 from schoolwacht_agent.sources.packets.dissect.tls import ClientHello, ServerHello
+from schoolwacht_agent.sources.packets.report import MODULE, TRANSPORTS, Ends, mac, moment
 
-if TYPE_CHECKING:
-    from schoolwacht_agent.sources.packets.report import Ends
-
-MODULE = "packets"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECONDS_MAX = 253_402_300_799.0
-_VERSIONS = MappingProxyType(
+_TLS_VERSIONS = MappingProxyType(
     {
         0x0304: ("1.3", "tls"),
         0x0303: ("1.2", "tls"),
         0x0302: ("1.1", "tls"),
         0x0301: ("1.0", "tls"),
         0x0300: ("3.0", "ssl"),
+        0x0002: ("2.0", "ssl"),
     }
 )
-_TRANSPORTS = MappingProxyType({6: "tcp", 17: "udp"})
-
-
-def _moment(seconds: float) -> datetime:
-    return _EPOCH + timedelta(microseconds=round(min(max(seconds, 0.0), _SECONDS_MAX) * 1e6))
+_DHCP_SERVER = 67
 
 
 def _begin(seconds: float, ends: Ends, dataset: Dataset, protocol: str) -> Event:
+    source, source_port, destination, destination_port, number = ends
     return Event(
-        timestamp=_moment(seconds),
+        timestamp=moment(seconds),
         event_dataset=dataset,
         event_module=MODULE,
-        source_ip=ends.source_ip,
-        source_port=ends.source_port,
-        destination_ip=ends.destination_ip,
-        destination_port=ends.destination_port,
-        network_transport=_TRANSPORTS.get(ends.protocol),
-        network_type="ipv6" if ":" in ends.source_ip else "ipv4",
+        source_ip=source,
+        source_port=source_port,
+        destination_ip=destination,
+        destination_port=destination_port,
+        network_transport=TRANSPORTS.get(number) or str(number),
+        network_type="ipv6" if ":" in source else "ipv4",
         network_protocol=protocol,
-        network_community_id=community_id(
-            ends.source_ip, ends.destination_ip, ends.source_port, ends.destination_port, ends.protocol
-        ),
+        network_community_id=community_id(source, destination, source_port, destination_port, number),
     )
 
 
+def _detail(values: dict[str, str | None]) -> dict[str, str] | None:
+    return {name: clip(text, TEXT_MAX) for name, text in values.items() if text} or None
+
+
+def _clipped(values: Iterable[str]) -> list[str] | None:
+    return [clip(value) for value in values if value][:LIST_MAX] or None
+
+
 def dns_event(seconds: float, ends: Ends, message: DnsMessage) -> Event:
-    """One DNS message. Of several questions the first is told, of answers the first 64."""
+    """A query or an answer. Header flags are of answers only: Suricata 7 states none for a query."""
     event = _begin(seconds, ends, Dataset.DNS, "dns")
     event.dns_id = str(message.id)
     event.dns_type = "answer" if message.response else "query"
-    event.dns_op_code = OPERATIONS.get(message.opcode) or str(message.opcode)
-    # QR says no more than dns.type does.
-    event.dns_header_flags = [flag for flag in message.flags if flag != "QR"] or None
+    event.dns_op_code = OPERATIONS[message.opcode]
     if message.questions:
-        event.dns_question_name = clip(message.questions[0].name)
-        event.dns_question_type = message.questions[0].type
-    if message.response:
-        event.dns_response_code = message.rcode
-        answers = message.answers[:LIST_MAX]
-        if answers:
-            event.dns_answers_name = [clip(answer.name) for answer in answers]
-            event.dns_answers_type = [answer.type for answer in answers]
-            event.dns_answers_data = [clip(answer.data, TEXT_MAX) for answer in answers]
-            resolved = dict.fromkeys(one.data for one in answers if one.data and one.type in {"A", "AAAA"})
-            event.dns_resolved_ip = list(resolved) or None
+        question = message.questions[0]
+        event.dns_question_name = clip(question.name) or None
+        event.dns_question_type = question.type
+    if not message.response:
+        return event
+    event.dns_response_code = message.rcode
+    event.dns_header_flags = list(message.flags) or None
+    if answers := message.answers[:LIST_MAX]:
+        event.dns_answers_name = [clip(answer.name) for answer in answers]
+        event.dns_answers_type = [answer.type for answer in answers]
+        event.dns_answers_data = [clip(answer.data, TEXT_MAX) for answer in answers]
+        resolved = dict.fromkeys(answer.data for answer in answers if answer.type in ("A", "AAAA") and answer.data)
+        event.dns_resolved_ip = list(resolved) or None
     return event
 
 
@@ -91,21 +90,21 @@ def tls_event(
     server: ServerHello | None,
     certificate: Certificate | None,
 ) -> Event:
-    """A TLS handshake, as far as it was seen."""
+    """A handshake, of what was seen of it."""
     event = _begin(seconds, ends, Dataset.TLS, "tls")
     if client is not None:
-        if client.server_name:
-            event.tls_client_server_name = clip(client.server_name.lower().rstrip("."))
+        event.tls_client_server_name = clip(client.server_name) if client.server_name else None
         fingerprint = ja3(client)
         event.tls_client_ja3 = fingerprint.digest if fingerprint is not None else None
         event.nsm_tls_ja4 = ja4(client)
     if server is not None:
-        event.tls_version, event.tls_version_protocol = _VERSIONS.get(server.negotiated, (None, None))
         event.tls_server_ja3s = ja3s(server).digest
-        event.tls_cipher = f"0x{server.cipher:04x}"
-        if server.alpn:
-            event.tls_next_protocol = clip(server.alpn.decode("ascii", "backslashreplace"))
-        if client is not None and _resumed(client, server):
+        version = _TLS_VERSIONS.get(server.negotiated)
+        if version is None and server.negotiated > 0x0304:  # drafts of TLS 1.3, and Facebook's
+            version = _TLS_VERSIONS[0x0304]
+        if version is not None:
+            event.tls_version, event.tls_version_protocol = version
+        if client is not None and certificate is None and _resumed(client, server):
             event.tls_resumed = True
     if certificate is not None:
         _put_certificate(event, certificate)
@@ -113,56 +112,58 @@ def tls_event(
 
 
 def _resumed(client: ClientHello, server: ServerHello) -> bool:
-    """Whether an earlier session goes on: the server took the key offered (1.3), or gave the session id back."""
-    if server.negotiated >= 0x0304:
-        return server.psk
-    return bool(client.session_id) and client.session_id == server.session_id
+    """Whether the server took up the session that the client offered (by its id, or by a key of before)."""
+    if server.psk:
+        return True
+    return server.negotiated <= 0x0303 and bool(client.session_id) and client.session_id == server.session_id
 
 
 def _put_certificate(event: Event, certificate: Certificate) -> None:
-    event.tls_server_subject = clip(certificate.subject, TEXT_MAX)
-    event.tls_server_issuer = clip(certificate.issuer, TEXT_MAX)
-    event.tls_server_not_before, event.tls_server_not_after = certificate.not_before, certificate.not_after
-    event.tls_server_hash_sha1, event.tls_server_hash_sha256 = certificate.sha1, certificate.sha256
-    event.tls_server_x509_serial_number = clip(certificate.serial.replace(":", "").upper())
-    names = [clip(name.lower()) for name in certificate.alternative_names[:LIST_MAX]]
-    event.tls_server_x509_alternative_names = names or None
+    event.tls_server_subject = clip(certificate.subject, TEXT_MAX) or None
+    event.tls_server_issuer = clip(certificate.issuer, TEXT_MAX) or None
+    event.tls_server_not_before = certificate.not_before
+    event.tls_server_not_after = certificate.not_after
+    event.tls_server_hash_sha1 = certificate.sha1
+    event.tls_server_hash_sha256 = certificate.sha256
+    event.tls_server_x509_serial_number = clip(certificate.serial) or None
+    event.tls_server_x509_alternative_names = _clipped(certificate.alternative_names)
 
 
 def http_event(seconds: float, ends: Ends, request: HttpRequest | None, response: HttpResponse | None) -> Event:
-    """A request with its response; either may be missing."""
+    """A request with its response, or the one of them that was seen. The body's size is the announced one."""
     event = _begin(seconds, ends, Dataset.HTTP, "http")
     if request is not None:
         event.http_version = request.version
-        event.http_request_method = clip(request.method)
+        event.http_request_method = request.method
         event.http_request_referrer = clip(request.referer, TEXT_MAX) if request.referer else None
         event.user_agent_original = clip(request.user_agent, TEXT_MAX) if request.user_agent else None
         _put_url(event, request)
     if response is not None:
         event.http_version = event.http_version or response.version
         event.http_response_status_code = response.status
-        event.http_response_body_bytes = response.content_length
-        if response.content_type:
-            event.http_response_mime_type = clip(response.content_type.partition(";")[0].strip().lower())
         event.event_outcome = "success" if response.status < 400 else "failure"
+        if response.content_type:
+            event.http_response_mime_type = clip(response.content_type.partition(";")[0].strip().lower()) or None
+        if response.body is Body.NONE:
+            event.http_response_body_bytes = 0
+        elif response.body is Body.LENGTH:
+            event.http_response_body_bytes = response.content_length
+        if response.status in (301, 302):
+            event.nsm_detail = _detail({"http.redirect": response.location})
     return event
 
 
 def _put_url(event: Event, request: HttpRequest) -> None:
     target = clip(request.target, TEXT_MAX)
-    domain = clip(request.host.lower().rstrip(".")) if request.host else None
-    event.url_original, event.url_port = target, request.port
+    domain = clip(request.host) if request.host else None
     path = target
-    if "://" in target[:12]:
-        try:
-            parts = urlsplit(target)
-            domain = domain or (parts.hostname[:KEYWORD_MAX] if parts.hostname else None)
-            event.url_scheme = clip(parts.scheme) or None
-            path = target[target.index("://") + 3 :]
-            path = path[path.index("/") :] if "/" in path else "/"
-        except ValueError:
-            path = target
+    scheme, found, rest = target.partition("://")
+    if found and len(scheme) < 12 and "/" not in scheme:
+        event.url_scheme = scheme.lower()
+        path = rest[rest.index("/") :] if "/" in rest else "/"
+    event.url_original = target
     event.url_domain = domain
+    event.url_port = request.port
     event.url_path, _, query = path.partition("?")
     event.url_query = query or None
     if domain is not None and path.startswith("/"):
@@ -171,50 +172,68 @@ def _put_url(event: Event, request: HttpRequest) -> None:
 
 
 def ssh_event(seconds: float, ends: Ends, client: SshBanner | None, server: SshBanner | None) -> Event:
-    """An SSH connection, with the banners that were seen."""
+    """The banners of both sides, or of the one that spoke."""
     event = _begin(seconds, ends, Dataset.SSH, "ssh")
-    detail = {}
     if client is not None:
         event.nsm_ssh_client_software = clip(client.software)
-        detail["ssh.client.version"] = clip(client.protocol)
+        event.nsm_ssh_client_hassh = client.hassh
     if server is not None:
         event.nsm_ssh_server_software = clip(server.software)
-        detail["ssh.server.version"] = clip(server.protocol)
-    event.nsm_detail = detail or None
+        event.nsm_ssh_server_hassh = server.hassh_server
+    event.nsm_detail = _detail(
+        {
+            "ssh.client.version": client.protocol if client is not None else None,
+            "ssh.server.version": server.protocol if server is not None else None,
+        }
+    )
     return event
 
 
 def dhcp_event(seconds: float, ends: Ends, message: DhcpMessage) -> Event:
-    """One DHCP message. The server's address is its identifier option, else where an answer came from."""
+    """One message. The source of a reply is whom it was sent to: the client's address, or broadcast."""
+    if message.reply and ends.source_port == _DHCP_SERVER and ends.destination_port != _DHCP_SERVER:
+        ends = Ends(ends.destination_ip, ends.destination_port, ends.source_ip, ends.source_port, ends.protocol)
     event = _begin(seconds, ends, Dataset.DHCP, "dhcp")
     event.nsm_dhcp_type = message.type
-    event.nsm_dhcp_transaction_id = f"{message.transaction:08x}"
-    event.nsm_dhcp_client_mac = message.client_mac.hex("-").upper()
-    event.nsm_dhcp_client_hostname = clip(message.host_name.lower()) if message.host_name else None
+    event.nsm_dhcp_transaction_id = f"{message.transaction_id:08x}"
+    event.nsm_dhcp_client_mac = _link(message.client_mac)
+    if message.host_name:
+        event.nsm_dhcp_client_hostname = clip(message.host_name.lower().rstrip(".")) or None
     event.nsm_dhcp_assigned_ip = message.assigned_ip
-    server = message.server_ip
-    if server is None and message.by_server:
-        server = ends.source_ip if ends.source_port == 67 else ends.destination_ip
-    event.nsm_dhcp_server_ip = server
-    detail = {}
-    if message.requested_ip is not None:
-        detail["dhcp.requested_ip"] = message.requested_ip
-    if message.lease is not None:
-        detail["dhcp.lease_time"] = str(message.lease)
-    event.nsm_detail = detail or None
+    event.nsm_dhcp_server_ip = ends.destination_ip if message.reply else None
+    lease, identifier = message.lease_time, message.client_id
+    event.nsm_detail = _detail(
+        {
+            "dhcp.requested_ip": message.requested_ip,
+            "dhcp.client_ip": message.client_ip,
+            "dhcp.relay_ip": message.relay_ip if message.reply else None,
+            "dhcp.next_server_ip": message.next_server_ip if message.reply else None,
+            "dhcp.vendor_class": message.vendor_class,
+            "dhcp.lease_time": str(lease) if lease is not None else None,
+            "dhcp.subnet_mask": message.subnet_mask,
+            "dhcp.routers": ", ".join(message.routers),
+            "dhcp.dns_servers": ", ".join(message.dns_servers),
+            "dhcp.client_id": identifier.hex(":") if identifier and identifier != message.client_mac else None,
+        }
+    )
     return event
 
 
+@lru_cache(maxsize=4_096)
+def _link(raw: bytes) -> str | None:
+    return raw.hex("-").upper() or None
+
+
 def arp_event(seconds: float, message: ArpMessage) -> Event:
-    """One ARP message; the sender is the source."""
+    """One message; the source is its sender."""
     return Event(
-        timestamp=_moment(seconds),
+        timestamp=moment(seconds),
         event_dataset=Dataset.ARP,
         event_module=MODULE,
         source_ip=message.sender_ip,
-        source_mac=message.sender_mac.hex("-").upper(),
+        source_mac=mac(message.sender_mac),
         destination_ip=message.target_ip,
-        destination_mac=message.target_mac.hex("-").upper() if message.target_mac is not None else None,
+        destination_mac=mac(message.target_mac) if any(message.target_mac) else None,
         network_type="ipv4",
         network_protocol="arp",
         nsm_arp_operation=message.operation,

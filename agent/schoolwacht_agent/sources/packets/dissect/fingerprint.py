@@ -17,6 +17,8 @@ from schoolwacht_agent.sources.packets.dissect.tls import ClientHello, ServerHel
 GREASE = frozenset(0x0A0A + 0x1010 * step for step in range(16))
 
 _SERVER_NAME, _ALPN = 0, 16
+# Versions that count for JA4; the drafts 16 to 28 of TLS 1.3 do, and have no code. Others (Facebook's own, say) do not.
+_VERSIONS = frozenset(range(0x0300, 0x0305)) | frozenset(range(0x7F10, 0x7F1D))
 _VERSION_CODES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 
 
@@ -43,7 +45,7 @@ def ja4(hello: ClientHello, *, quic: bool = False) -> str | None:
     """JA4 of a client, ``t13d1516h2_8daaf6152771_b186095e22b6``. None for a hello in SSLv2 form."""
     if hello.sslv2:
         return None
-    versions = [version for version in hello.versions if version not in GREASE]
+    versions = [version for version in hello.versions if version in _VERSIONS]
     first = hello.alpn[0] if hello.alpn else b""
     return _ja4(
         "q" if quic else "t",

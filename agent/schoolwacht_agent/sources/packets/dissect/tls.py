@@ -211,10 +211,13 @@ def _client_hello(body: bytes) -> ClientHello:
 
 def _server_hello(body: bytes) -> ServerHello:
     version = negotiated = _SHORT.unpack_from(body)[0]
+    if version > 0x0303:  # drafts of TLS 1.3 up to 21 have neither session id nor compression here
+        extensions, found = _extensions(body, 36)
+        cipher = _SHORT.unpack_from(body, 34)[0]
+        return ServerHello(version, negotiated, b"", cipher, extensions, None, _PRE_SHARED_KEY in found)
     at = 35 + body[34]
     session_id = body[35:at]
     cipher = _SHORT.unpack_from(body, at)[0]
-    # Drafts 18 to 21 of TLS 1.3 have neither session id nor compression here: version, random, cipher, extensions.
     extensions, found = _extensions(body, at + 3)
     selected = found.get(_SUPPORTED_VERSIONS)
     if selected is not None and len(selected) == 2:
