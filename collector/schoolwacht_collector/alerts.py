@@ -233,7 +233,7 @@ class Folder:
         alert: Alert | None = None
         boundary = self._window  # a key without alerts has no signals of before
         held = await self._alerts(key)
-        following = [record.since for record, _ in held[1:]] + [None]
+        following = [*(record.since for record, _ in held[1:]), None] if held else []
         for (record, version), next_since in zip(held, following, strict=True):
             end = _earlier(end_of(record), next_since)
             alert, did = await self._recount(record, version, end, to_quiet=next_since is None)

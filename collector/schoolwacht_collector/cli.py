@@ -34,7 +34,7 @@ _EXAMPLES = """examples:
   schoolwacht-collector doctor --json
 
 exit status: 0 done, 1 it could not be done (doctor: a fault was found), 2 wrong use, 130 interrupted"""
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("schoolwacht_collector.cli")  # also when it runs as __main__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +65,7 @@ def _init(options: argparse.Namespace) -> int:
 
 async def _initialise(settings: config.Settings, *, new_secret: bool) -> None:
     """Make what is missing. A store that agents deliver to already had a secret: a new one must be meant."""
+    await asyncio.to_thread(secret.make_directory, settings.state)
     if not secret.present(settings.state) and not new_secret:
         store = app.make_store(settings)
         await store.init()
@@ -282,3 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     command("migrate", _migrate, "bring the store's schema to this version", "migrate --config collector.toml")
     command("doctor", _doctor, "say what keeps the collector from working", "doctor --config collector.toml")
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

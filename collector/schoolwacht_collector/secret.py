@@ -35,9 +35,9 @@ def make(state: Path) -> bool:
     if present(state):
         load(state)
         return False
+    make_directory(state)
     path = state / FILE
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
@@ -48,6 +48,16 @@ def make(state: Path) -> bool:
             f"the collector's secret cannot be made: {error.strerror}", path=str(path), field="collector.state"
         ) from error
     return True
+
+
+def make_directory(state: Path) -> None:
+    """Make the state directory, for the collector alone, unless it is there. Raises ConfigError."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"the state directory cannot be made: {error.strerror}", path=str(state), field="collector.state"
+        ) from error
 
 
 def load(state: Path) -> bytes:

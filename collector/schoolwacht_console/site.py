@@ -57,7 +57,7 @@ def make_site(
     for endpoint in ENDPOINTS:
         site.router.add_route(endpoint.method, f"{PREFIX}{endpoint.path}", handler(endpoint))
     description = openapi.document()
-    site.router.add_get(openapi.PATH, lambda _request: _json(description))
+    site.router.add_get(openapi.PATH, _described(description))
     for name, kind in STATIC.items():
         site.router.add_get(f"/static/{name}", _static(name, kind))
     return site
@@ -65,6 +65,13 @@ def make_site(
 
 async def _json(value: object) -> web.Response:
     return web.json_response(value)
+
+
+def _described(description: object) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        return await _json(description)
+
+    return answer
 
 
 def _static(name: str, kind: str) -> Handler:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schoolwacht.errors import StoreError
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
 
@@ -33,8 +32,10 @@ def _sqlite(settings: SqliteSettings) -> Store:
     return SqliteStore(settings)
 
 
-def _elasticsearch(_: ElasticsearchSettings) -> Store:
-    raise StoreError('this version keeps events in SQLite only: kind = "sqlite"', field="store.kind")
+def _elasticsearch(settings: ElasticsearchSettings) -> Store:
+    from schoolwacht_collector.index.elasticsearch import ElasticsearchStore  # noqa: PLC0415 - see above
+
+    return ElasticsearchStore(settings)
 
 
 STORES: MappingProxyType[str, StoreKind] = MappingProxyType(

@@ -83,7 +83,7 @@ class MemoryStore:
 
     async def put(self, kind: Kind, record: msgspec.Struct, version: str | None) -> str:
         """See :meth:`.port.Store.put`."""
-        name, row = self._record(record)
+        name, row = self._record(kind, record)
         now = self._versions.get((kind, name))
         if (None if now is None else str(now)) != version:
             raise Conflict(f"{kind} {name} has version {now}, not {version}")
@@ -91,7 +91,7 @@ class MemoryStore:
 
     async def put_many(self, kind: Kind, records: Sequence[msgspec.Struct]) -> None:
         """See :meth:`.port.Store.put_many`."""
-        for name, row in [self._record(record) for record in records]:
+        for name, row in [self._record(kind, record) for record in records]:
             self._keep(kind, name, row)
 
     def _create(self, event: Event) -> Outcome:
@@ -104,7 +104,9 @@ class MemoryStore:
         created = rows.setdefault(row["event.id"], row) is row
         return Outcome(Verdict.DELIVERED, created)
 
-    def _record(self, record: msgspec.Struct) -> tuple[str, Row]:
+    def _record(self, kind: Kind, record: msgspec.Struct) -> tuple[str, Row]:
+        if not isinstance(record, RECORDS[kind]):
+            raise StoreError(f"a {type(record).__name__} is no record of kind {kind}")
         if self.outage is not None:
             raise StoreError(self.outage)
         row = documents.row(documents.encode_record(record))

@@ -69,7 +69,7 @@ class Ring:
         self._watched = time.monotonic()
         self._open()
 
-    def __enter__(self) -> Self:  # noqa: PYI034 - final class
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

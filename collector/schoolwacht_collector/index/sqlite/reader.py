@@ -162,10 +162,12 @@ def count(search: Search, by: Field) -> Fragment:
     table = search.kind.value
     if by.many:
         # A row counts once for a value, however often its list has it.
+        # The inner query keeps its columns apart from those of json_each, which has an id and a key as well.
         return Fragment(
-            "SELECT value, count(*), min(ts), max(ts) FROM (SELECT DISTINCT id, ts, counted.value AS value "  # noqa: S608 - no outside text
-            f"FROM {table}, json_each(doc, ?) AS counted WHERE {where.text}) GROUP BY value",
-            (json_path(by.name), *where.parameters),
+            "SELECT value, count(*), min(ts), max(ts) FROM (SELECT DISTINCT row.id, row.ts, counted.value AS value "  # noqa: S608 - no outside text
+            f"FROM (SELECT id, ts, doc FROM {table} WHERE {where.text}) AS row, json_each(row.doc, ?) AS counted) "
+            "GROUP BY value",
+            (*where.parameters, json_path(by.name)),
         )
     value = value_of(by.name, columns)
     return Fragment(
