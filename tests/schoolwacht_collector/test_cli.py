@@ -1,0 +1,264 @@
+"""The command as an administrator runs it: real files, a real SQLite store, the real process for ``serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schoolwacht.wire import Verdict
+from schoolwacht_collector import secret
+from schoolwacht_collector.cli import main
+from tests.schoolwacht_collector.serving import deliver, flow
+
+COMMANDS = ["init", "serve", "enrol", "disable", "enable", "migrate", "doctor"]
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(secret.VARIABLE, raising=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "collector.toml"
+    path.write_text(
+        f"""
+        [collector]
+        state = "{tmp_path / "state"}"
+        [intake]
+        listen = "127.0.0.1:{free_port()}"
+        [console]
+        listen = "127.0.0.1:{free_port()}"
+        """
+    )
+    return path
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def enrol(config: Path, *more: str) -> int:
+    return main(["enrol", "gateway-1", "--school", "00AB00", "--board", "12345", "--config", str(config), *more])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"schoolwacht-collector {command}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_wrong_use_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["enrol"])
+    assert ended.value.code == 2
+
+
+def test_init_is_safe_to_run_again(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--config", str(config), "--json"]) == 0
+    first = answer(capsys)
+    assert main(["init", "--config", str(config), "--json"]) == 0
+    assert answer(capsys) == first
+    assert stat.S_IMODE((tmp_path / "state" / "secret").stat().st_mode) == 0o600
+
+
+def test_init_does_not_make_a_second_secret_for_a_store_that_is_used(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    enrol(config)
+    (tmp_path / "state" / "secret").unlink()
+    assert main(["init", "--config", str(config)]) == 1
+    assert "another secret" in capsys.readouterr().err
+    assert main(["init", "--config", str(config), "--new-secret"]) == 0
+    assert (tmp_path / "state" / "secret").exists()
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--config", str(tmp_path / "nothing.toml")]) == 1
+    assert "nothing.toml: cannot be read" in capsys.readouterr().err
+
+
+def test_enrol_shows_the_key_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    assert enrol(config, "--json") == 0
+    found = answer(capsys)
+    assert found["key"].startswith("gateway-1.")
+    assert (found["board"], found["schools"]) == ("12345", ["00AB00"])
+    assert enrol(config) == 1
+    assert "enrolled already" in capsys.readouterr().err
+    assert enrol(config, "--replace", "--json") == 0
+    assert answer(capsys)["key"] != found["key"]
+
+
+def test_enrol_writes_the_key_to_a_file_of_the_agent_alone(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    file = tmp_path / "agent.key"
+    assert enrol(config, "--key-file", str(file)) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().startswith("gateway-1.")
+    assert file.read_text().strip() not in capsys.readouterr().out
+
+
+def test_a_key_file_that_exists_is_not_overwritten_and_nobody_is_enrolled(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    file = tmp_path / "agent.key"
+    file.write_text("other")
+    assert enrol(config, "--key-file", str(file)) == 1
+    assert "agent.key" in capsys.readouterr().err
+    assert file.read_text() == "other"
+    assert enrol(config) == 0
+
+
+def test_a_failed_enrolment_leaves_no_key_file(config: Path, tmp_path: Path) -> None:
+    main(["init", "--config", str(config)])
+    file = tmp_path / "agent.key"
+    assert main(["enrol", "BAD NAME", "--school", "00AB00=1", "--config", str(config), "--key-file", str(file)]) == 1
+    assert not file.exists()
+
+
+def test_a_sensor_of_many_schools_is_enrolled_with_pairs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    pairs = ["--school", "00AB00=12345", "--school", "11CD01=23456", "--school", "11CD02"]
+    assert main(["enrol", "ndc", *pairs, "--board", "99999", "--config", str(config), "--json"]) == 0
+    assert answer(capsys)["schools"] == ["00AB00", "11CD01", "11CD02"]
+
+
+def test_a_school_without_board_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    assert main(["enrol", "ndc", "--school", "00AB00", "--config", str(config)]) == 1
+    assert "--school 00AB00=BOARD" in capsys.readouterr().err
+
+
+def test_disabling_a_name_that_nobody_has_fails(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    assert main(["disable", "ghost", "--config", str(config)]) == 1
+    assert "no agent named ghost" in capsys.readouterr().err
+
+
+def test_enrol_before_init_names_the_way_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert enrol(config) == 1
+    assert "schoolwacht-collector init" in capsys.readouterr().err
+
+
+def test_migrate_keeps_what_is_there(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    enrol(config)
+    assert main(["migrate", "--config", str(config)]) == 0
+    assert main(["disable", "gateway-1", "--config", str(config)]) == 0
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    return {found["subject"]: (found["level"], found["detail"]) for found in answer(capsys)["findings"]}
+
+
+def test_doctor_finds_nothing_wrong_with_a_collector_that_is_ready(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    enrol(config)
+    capsys.readouterr()
+    assert main(["doctor", "--config", str(config), "--json"]) == 0
+    found = findings(capsys)
+    assert {found[name][0] for name in ("state", "secret", "store", "intake.listen", "console.listen")} == {"ok"}
+
+
+def test_doctor_says_what_is_missing_before_init(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--config", str(config), "--json"]) == 1
+    found = findings(capsys)
+    assert {name for name, (level, _) in found.items() if level == "fault"} == {"state", "secret", "store"}
+    assert all("schoolwacht-collector init" in found[name][1] for name in ("state", "secret", "store"))
+
+
+def test_doctor_finds_a_port_that_is_taken(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    port = int(next(line for line in config.read_text().splitlines() if "listen" in line).split(":")[1].strip('"'))
+    with socket.create_server(("127.0.0.1", port)):
+        assert main(["doctor", "--config", str(config), "--json"]) == 1
+    assert findings(capsys)["intake.listen"][0] == "fault"
+
+
+def test_doctor_names_a_fault_of_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "collector.toml"
+    path.write_text("[store]\nkind = 1\n")
+    assert main(["doctor", "--config", str(path)]) == 1
+    assert "store.kind" in capsys.readouterr().out
+
+
+def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:
+                assert response.status == 200
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    pytest.fail("the collector did not become ready")
+
+
+def test_serve_takes_batches_and_ends_on_sigterm(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    enrol(config, "--json")
+    key = answer(capsys)["key"]
+    port = next(line for line in config.read_text().splitlines() if "listen" in line).split(":")[1].strip('"')
+    url = f"http://127.0.0.1:{port}"
+    environment = {name: value for name, value in os.environ.items() if name != secret.VARIABLE}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "schoolwacht_collector.cli", "serve", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        wait_ready(url, process)
+        reply = asyncio.run(deliver(url, key, [flow(source_ip="10.9.8.7"), flow(source_ip="nonsense")]))
+        assert reply.verdicts == [Verdict.DELIVERED, Verdict.REJECTED]
+        assert main(["doctor", "--config", str(config), "--json"]) == 0
+        assert findings(capsys)["intake.listen"] == ("ok", f"127.0.0.1:{port}: a collector listens there")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert lines[-1]["message"] == "stopped"
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+    for planted in (
+        key.partition(".")[2],
+        "10.9.8.7",
+        "nonsense",
+        (config.parent / "state" / "secret").read_text().strip(),
+    ):
+        assert planted.encode() not in log
