@@ -67,7 +67,7 @@ async def test_every_event_of_the_recordings_is_stored_once_and_the_attacks_beco
     alerts: dict[str, int] = {}
     for _ in range(100):
         page = await collector.store.search(Search(Kind.ALERT, All(), SECTOR, limit=1000))
-        alerts = {row.get("signal.detection", row["rule.id"]): row["alert.count"] for row in page.rows}
+        alerts = {str(row.get("signal.detection", row["rule.id"])): int(row["alert.count"]) for row in page.rows}
         if {"D01", "D04", "D21", "D24"} <= alerts.keys():
             break
         await asyncio.sleep(0.1)
