@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,32 +110,24 @@ async def test_a_collector_without_console_has_no_console_url(tmp_path: Path) ->
 
 async def test_readiness_shows_the_jobs_and_who_leads(tmp_path: Path) -> None:
     async with running(local(tmp_path), init=True) as collector:
-
-        async def leads() -> bool:
-            return bool((await ready(collector))[1]["leader"])
-
-        await until(leads)
+        await until(lambda: leads(collector))
         status, state = await ready(collector)
         assert status == 200
         assert set(state["jobs"]) == {"indicators", "counts", "leader", "alerts", "outbox"}
         assert set(state["jobs"].values()) == {"running"}
 
 
+async def leads(collector: Collector) -> bool:
+    return bool((await ready(collector))[1]["leader"])
+
+
 async def test_of_two_collectors_on_one_store_one_leads_and_the_other_follows_at_once(tmp_path: Path) -> None:
-    async with running(local(tmp_path), init=True) as second_keeper:
-        del second_keeper
-        async with running(local(tmp_path)) as other:
-            assert not (await ready(other))[1]["leader"]
-        leader = running(local(tmp_path))
-        follower = await leader.__aenter__()
-    try:
-
-        async def leads() -> bool:
-            return bool((await ready(follower))[1]["leader"])
-
-        await until(leads)
-    finally:
-        await leader.__aexit__(None, None, None)
+    async with AsyncExitStack() as later:
+        async with running(local(tmp_path), init=True) as first:
+            await until(lambda: leads(first))
+            second = await later.enter_async_context(running(local(tmp_path)))
+            assert not await leads(second)
+        await until(lambda: leads(second))
 
 
 async def test_two_collectors_give_an_item_the_same_id(tmp_path: Path) -> None:

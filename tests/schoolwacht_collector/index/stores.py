@@ -72,7 +72,7 @@ async def wipe(url: str, prefix: str) -> None:
 
 def event(number: int, board: str, **fields: Any) -> Event:
     """An event of one second after noon a number."""
-    values = {
+    values: dict[str, Any] = {
         "timestamp": NOON + timedelta(seconds=number),
         "event_dataset": Dataset.DNS,
         "event_id": f"{board}-{number:05}",
