@@ -8,17 +8,18 @@ A **record** is 24 bytes and a payload::
 
     crc32     4   of all that follows, started with the segment's salt
     magic     3   of the segment
-    kind      1   HEADER, EVENT or COMMIT
+    kind      1   HEADER, EVENT, COPY or COMMIT
     length    4   of the payload
-    place     4   EVENT: ordinal in the lane, counted from the segment's first
-    sequence  8   EVENT: number of the event in its epoch; else the transaction
+    place     4   EVENT: ordinal in the lane, counted from the segment's first; COPY: counted backwards from it
+    sequence  8   EVENT, COPY: number of the event in its epoch; else the transaction
 
 all little-endian. Salt and magic come from the epoch and the segment's number: text from the network that is made to
 look like a record cannot pass for one when its surroundings are damaged.
 
 HEADER (first in a segment) and COMMIT (last of each transaction, events lane only) carry a :class:`State`. An event
 whose ordinal is not below the first ordinal of the next segment was never committed and is void: that is how an
-abandoned or torn tail is taken back without touching the file.
+abandoned or torn tail is taken back without touching the file. COPY repeats an event of the segment before, which may
+not have reached the disk there (``recover``).
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Kind(IntEnum):
     HEADER = 1
     EVENT = 2
     COMMIT = 3
+    COPY = 4
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
@@ -80,6 +82,8 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     #: The next ordinal of each lane.
     ordinals: tuple[int, int] = (0, 0)
     mark: bytes = b""
+    #: Number of the segment that holds the signals of the transaction; 0 if it has none.
+    signals: int = 0
 
 
 class Key(NamedTuple):
@@ -99,8 +103,14 @@ class Segment(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Below the spool's directory."""
+        """Its file, below the spool's directory."""
         return f"{self.lane.directory}/{self.number:08x}-{self.base:012x}-{self.epoch}.log"
+
+    def ordinal(self, record: Record) -> int | None:
+        """The ordinal of an event in this segment; None if the record is no event."""
+        if record.kind == Kind.EVENT:
+            return self.base + record.place
+        return self.base - record.place if record.kind == Kind.COPY else None
 
     @property
     def key(self) -> Key:
@@ -128,8 +138,9 @@ def segment_named(lane: Lane, name: str) -> Segment | None:
 
 
 def event_record(key: Key, place: int, sequence: int, payload: bytes) -> bytes:
-    """An EVENT record."""
-    body = _HEAD.pack(key.magic, 2, len(payload), place, sequence) + payload
+    """An EVENT record, or with a negative place a COPY."""
+    kind = 2 if place >= 0 else 4
+    body = _HEAD.pack(key.magic, kind, len(payload), abs(place), sequence) + payload
     return _CRC.pack(zlib.crc32(body, key.salt)) + body
 
 

@@ -38,6 +38,9 @@ from schoolwacht_agent.spool.slots import (
 log = logging.getLogger(__name__)
 
 
+_EVENTS = frozenset({int(Kind.EVENT), int(Kind.COPY)})
+
+
 class Item(NamedTuple):
     """An event as the spool keeps it: ``raw`` is what :func:`schoolwacht.wire.encode_event` gave."""
 
@@ -238,13 +241,12 @@ class Reader:
                 break
             limit = min(standing[index + 1][0].base, end) if index + 1 < len(standing) else end
             if segment.number > place.segment:
-                # Events that no file has any more are counted.
-                place = replace(_reach(place, segment.base), segment=segment.number, offset=0)
+                place = replace(place, segment=segment.number, offset=0)
             size = bound.offset if segment.number == bound.segment else length
             place, whole = self._take_segment(segment, place, limit, size, taking)
             if not whole:
                 return place
-            place = _reach(place, limit)
+        # What no file has any more, or only damaged, is counted when the next event is found, or here.
         return place if place.segment > bound.segment else _reach(place, end)
 
     def _take_segment(
@@ -258,8 +260,8 @@ class Reader:
         offset, ordinal, corrupt = place.offset, place.ordinal, place.corrupt
         lane, number, base, epoch = segment.lane, segment.number, segment.base, segment.epoch
         for kind, at, sequence, start, stop in records(data, segment.key, offset - shift, size - shift):
-            if kind == Kind.EVENT:
-                found = base + at
+            if kind in _EVENTS:
+                found = base + at if kind == Kind.EVENT else base - at
                 if found >= limit:
                     break
                 if found >= ordinal:

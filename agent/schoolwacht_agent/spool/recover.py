@@ -1,9 +1,16 @@
 """What a spool's files say after whatever stopped the last writer. Reads; changes nothing.
 
-The truth is the newest state that is certain: of the head, of the newest segment's header, and of each commit that
-something follows (the next transaction is only written when the one before is synced). The last transaction of a
-segment may be whole in the page cache and yet not on the disk; unless the head vouches for it, it is returned as a
-:class:`Tail` for the writer to write again. Only the newest segment is read, or more where it says nothing.
+The truth is the newest state that is certain: of the head, of a segment's header, and of each commit that something
+follows (the next transaction is only written when the one before is synced). The last transaction may be whole in the
+page cache and yet not on the disk; unless one of these vouches for it, it is returned as a :class:`Tail` for the writer
+to write again: trusting it would need an fsync, and an fsync that failed before the last process died would
+now "succeed".
+
+The writer copies a tail into a segment that begins *behind* it, so that a torn copy takes nothing away. A transaction
+that was given up after an error is recognised by the segment that was begun for the next attempt: its base, or the
+signals' segment, is not behind it.
+
+Only the newest segment is read, or more where it holds no commit.
 """
 
 from __future__ import annotations
@@ -37,7 +44,9 @@ class Recovered(NamedTuple):
 class _Found(NamedTuple):
     state: State
     bound: Bound
-    tail: Tail | None
+    tail: Tail | None = None
+    #: Whether the state is a commit's; else it is only the header's.
+    commits: bool = False
 
 
 def segments(disk: Disk, lane: Lane) -> list[tuple[Segment, int, float]]:
@@ -53,60 +62,71 @@ def segments(disk: Disk, lane: Lane) -> list[tuple[Segment, int, float]]:
 def recover(disk: Disk, head: Head | None) -> Recovered:
     """Where the spool in ``disk`` stands. Raises OSError."""
     lanes = [segments(disk, lane) for lane in Lane]
-    found = _in_events(disk, lanes[Lane.EVENTS], head)
-    if found is None and head is not None:
-        found = _Found(head.state, head.bounds[Lane.EVENTS], None)
+    found = _in_events(disk, lanes, head)
     certain = found is not None
     if found is None:
-        found = _Found(_guess(disk, lanes), _end_of(lanes[Lane.EVENTS]), None)
+        found = _Found(_guess(disk, lanes), _end_of(lanes[Lane.EVENTS]))
     durable = found.tail.state if found.tail else found.state
     bound, void = _in_signals(disk, lanes[Lane.SIGNALS], durable.ordinals[Lane.SIGNALS])
     return Recovered(found.state, (bound, found.bound), found.tail, void_signals=void, certain=certain)
 
 
-def _in_events(disk: Disk, lane: list[tuple[Segment, int, float]], head: Head | None) -> _Found | None:
+def _in_events(disk: Disk, lanes: list[list[tuple[Segment, int, float]]], head: Head | None) -> _Found | None:
+    newest = _Found(head.state, head.bounds[Lane.EVENTS]) if head is not None else None
     limit: int | None = None
-    for segment, size, _ in reversed(lane):
-        found = _in_segment(disk, segment, size, head, limit)
-        if found is not None:
-            if head is not None and head.state.transaction > found.state.transaction and found.tail is None:
-                # The newest commits are damaged; the head still knows them.
-                return _Found(head.state, head.bounds[Lane.EVENTS], None)
-            return found
+    for segment, size, _ in reversed(lanes[Lane.EVENTS]):
+        known = newest.state.transaction if newest is not None else -1
+        found = _in_segment(disk, segment, size, known)
+        if found is not None and found.tail is not None and not _stands(disk, found, limit, lanes[Lane.SIGNALS]):
+            found = found._replace(tail=None)
+        if found is not None and (newest is None or found.state.transaction >= known):
+            newest = found
+        if found is not None and (found.commits or found.tail is not None):
+            break
         limit = segment.base
-    return None
+    return newest
 
 
-def _in_segment(disk: Disk, segment: Segment, size: int, head: Head | None, limit: int | None) -> _Found | None:
-    """The newest state in a segment; ``limit`` is the base of a later segment that says nothing itself."""
+def _in_segment(disk: Disk, segment: Segment, size: int, known: int) -> _Found | None:
+    """The newest certain state in a segment, and what may be behind it. ``known``: a transaction that is certain."""
     buffer = disk.read(segment.path, 0, size)
     settled: _Found | None = None
-    group: list[tuple[Record, int]] = []
+    group: list[tuple[int, Record]] = []
     for record in records(buffer, segment.key):
-        if record.kind == Kind.EVENT:
-            group.append((record, segment.base + record.place))
+        ordinal = segment.ordinal(record)
+        if ordinal is not None:
+            group.append((ordinal, record))
             continue
         state = state_in(buffer[record.start : record.end])
         if state is None:
             continue
-        if record.kind == Kind.COMMIT and not _vouched(state, head, size > record.end):
-            whole = settled is not None and _is_whole(group, settled.state, state)
-            if settled is None or not whole or (limit is not None and state.ordinals[Lane.EVENTS] > limit):
+        if record.kind == Kind.COMMIT and state.transaction > known and size == record.end:
+            if settled is None or not _is_whole(group, settled.state, state):
                 return settled
-            events = [(event.sequence, buffer[event.start : event.end]) for event, _ in group]
+            events = [(event.sequence, buffer[event.start : event.end]) for _, event in group]
             return settled._replace(tail=Tail(events, state))
-        settled = _Found(state, Bound(segment.number, record.end), None)
+        settled = _Found(state, Bound(segment.number, record.end), None, record.kind == Kind.COMMIT)
         group = []
     return settled
 
 
-def _vouched(state: State, head: Head | None, followed: bool) -> bool:
-    return followed or (head is not None and head.state.transaction >= state.transaction)
+def _is_whole(group: list[tuple[int, Record]], before: State, after: State) -> bool:
+    return [ordinal for ordinal, _ in group] == list(range(before.ordinals[Lane.EVENTS], after.ordinals[Lane.EVENTS]))
 
 
-def _is_whole(group: list[tuple[Record, int]], before: State, after: State) -> bool:
-    expected = range(before.ordinals[Lane.EVENTS], after.ordinals[Lane.EVENTS])
-    return [ordinal for _, ordinal in group] == list(expected)
+def _stands(disk: Disk, found: _Found, limit: int | None, signals: list[tuple[Segment, int, float]]) -> bool:
+    """Whether a tail was not given up, and its signals are there; ``limit`` is the base of a later segment."""
+    assert found.tail is not None
+    before, after = found.state, found.tail.state
+    if limit is not None and after.ordinals[Lane.EVENTS] > limit:
+        return False
+    if before.ordinals[Lane.SIGNALS] == after.ordinals[Lane.SIGNALS]:
+        return True
+    if not signals or signals[-1][0].number != after.signals:
+        return False
+    segment, size, _ = signals[-1]
+    found_ordinals = {segment.ordinal(one) for one in records(disk.read(segment.path, 0, size), segment.key)}
+    return found_ordinals.issuperset(range(before.ordinals[Lane.SIGNALS], after.ordinals[Lane.SIGNALS]))
 
 
 def _in_signals(disk: Disk, lane: list[tuple[Segment, int, float]], committed: int) -> tuple[Bound, bool]:
@@ -134,8 +154,9 @@ def _guess(disk: Disk, lanes: list[list[tuple[Segment, int, float]]]) -> State:
         for segment, size, _ in lanes[lane][-1:]:
             ordinals[lane] = segment.base
             for record in records(disk.read(segment.path, 0, size), segment.key):
-                if record.kind == Kind.EVENT:
-                    ordinals[lane] = max(ordinals[lane], segment.base + record.place + 1)
+                ordinal = segment.ordinal(record)
+                if ordinal is not None:
+                    ordinals[lane] = max(ordinals[lane], ordinal + 1)
                     sequence = max(sequence, record.sequence + 1)
     return State(0, sequence, (ordinals[0], ordinals[1]), b"")
 

@@ -179,8 +179,7 @@ class Writer:
         try:
             self._make_room(sum(map(len, signals)) + sum(map(len, events)) + OVERHEAD * (len(signals) + len(events)))
             if self._tail is not None:
-                self._write(Lane.EVENTS, self._tail.events, self._tail.state)
-                self._state, self._tail = self._tail.state, None
+                self._copy(self._tail)
                 self._publish()
             self._transact(signals, events, mark)
         except OSError as error:
@@ -234,6 +233,8 @@ class Writer:
                 path=str(self._directory),
             )
         if ledger is not None and ledger.inode == inode and certain:
+            # Again, because its last sync may have failed before the last process ended.
+            self._ledgers.write(ledger, sync=True, twice=True)
             return ledger
         fresh = ledger is None or ledger.inode == inode
         epoch = secrets.token_hex(8)
@@ -266,25 +267,28 @@ class Writer:
     def _transact(self, signals: Sequence[bytes], events: Sequence[bytes], mark: bytes) -> None:
         before = self._state
         first = before.sequence + len(signals)
-        after = State(
-            before.transaction + 1,
-            first + len(events),
-            (before.ordinals[0] + len(signals), before.ordinals[1] + len(events)),
-            mark,
-        )
+        ordinals = (before.ordinals[0] + len(signals), before.ordinals[1] + len(events))
+        after = State(before.transaction + 1, first + len(events), ordinals, mark)
         if signals or self._void_signals:
-            self._write(Lane.SIGNALS, list(enumerate(signals, before.sequence)), None)
-        self._write(Lane.EVENTS, list(enumerate(events, first)), after)
+            active = self._ready(Lane.SIGNALS, before.ordinals[0])
+            self._write(active, before.ordinals[0], list(enumerate(signals, before.sequence)), None)
+            after = replace(after, signals=active.segment.number if signals else 0)
+        active = self._ready(Lane.EVENTS, before.ordinals[1])
+        self._write(active, before.ordinals[1], list(enumerate(events, first)), after)
         self._state = after
         self._void_signals = False
 
-    def _write(self, lane: Lane, events: Sequence[tuple[int, bytes]], commit: State | None) -> None:
-        """Write a lane's part of a transaction and sync it."""
-        active = self._active[lane]
-        if active is None or active.size >= self._segment_bytes:
-            active = self._begin(lane)
-        key = active.key
-        place = self._state.ordinals[lane] - active.segment.base
+    def _copy(self, tail: Tail) -> None:
+        """Write again what may not have reached the disk, into a segment that begins behind it."""
+        end = tail.state.ordinals[Lane.EVENTS]
+        active = self._ready(Lane.EVENTS, end)
+        self._write(active, end - len(tail.events), tail.events, tail.state)
+        self._state, self._tail = tail.state, None
+
+    def _write(self, active: _Active, ordinal: int, events: Sequence[tuple[int, bytes]], commit: State | None) -> None:
+        """Write a lane's part of a transaction, beginning with an ordinal, and sync it."""
+        segment, key = active.segment, active.key
+        place = ordinal - segment.base
         parts = [event_record(key, at, sequence, raw) for at, (sequence, raw) in enumerate(events, place)]
         if not active.size:
             parts.insert(0, state_record(key, Kind.HEADER, self._state))
@@ -294,17 +298,20 @@ class Writer:
         active.file.write(data)
         active.file.sync()
         if not active.size:
-            self._disk.sync_directory(lane.directory)
+            self._disk.sync_directory(segment.lane.directory)
         active.size += len(data)
         if self._used is not None:
             self._used += len(data)
 
-    def _begin(self, lane: Lane) -> _Active:
+    def _ready(self, lane: Lane, base: int) -> _Active:
+        """The segment to write to: the active one, or a new one that begins with the ordinal ``base``."""
         old = self._active[lane]
+        if old is not None and old.size < self._segment_bytes:
+            return old
         if old is not None:
             old.file.close()
             self._active[lane] = None
-        segment = Segment(self._next_number, self._state.ordinals[lane], self.epoch, lane)
+        segment = Segment(self._next_number, base, self.epoch, lane)
         self._next_number += 1
         active = _Active(segment, self._disk.create(segment.path), self._clock())
         self._active[lane] = active
@@ -374,8 +381,8 @@ class Writer:
         return standing
 
     def _idle(self, lane: list[tuple[Segment, int, float]]) -> bool:
-        # The newest stays in any case: the numbers and the mark stand in it.
-        return len(lane) > 1 and not any(active is not None and active.segment == lane[0][0] for active in self._active)
+        # The newest committed one stays in any case: the numbers and the mark stand in it.
+        return len(lane) > 1 and lane[0][0].number < self._bounds[lane[0][0].lane].segment
 
     def _drop_old(self, lanes: list[list[tuple[Segment, int, float]]], now: float) -> None:
         if now < _SANE:
