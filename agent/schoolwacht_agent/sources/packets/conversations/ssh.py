@@ -42,6 +42,11 @@ class SshConversation(Conversation):
 
     def close(self, flow: Flow) -> None:
         """See Conversation."""
+        for half in (flow.up, flow.down):
+            # A banner after which no key exchange came: a scanner's, or one that was cut off.
+            banner = dissect_banner(half.stream.data, final=True) if half.stream and half.stream.data else None
+            if isinstance(banner, SshBanner):
+                self._said.setdefault(half is flow.up, banner)
         self._tell(flow.last)
 
     def _tell(self, seconds: float) -> None:

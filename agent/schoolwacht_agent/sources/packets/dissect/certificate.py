@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha1, sha256
 from socket import AF_INET6, inet_ntoa, inet_ntop
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from schoolwacht_agent.sources.packets.dissect.text import printable
 
 ATTRIBUTES_MAX = 128
 ALTERNATIVE_NAMES_MAX = 256
+_KEPT_SIZE_MAX = 4_096
 _TIME = re.compile(
     r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})?(?:\.[0-9]+)?"
     r"(?:Z|([+-])([0-9]{2})([0-9]{2}))"
@@ -83,11 +85,18 @@ class _NotDer(Exception):  # noqa: N818 - never leaves this module
 
 
 def read_certificate(der: bytes) -> Certificate | None:
-    """One certificate; None if the bytes are no certificate."""
+    """One certificate; None if the bytes are no certificate. Those seen last are kept: servers show theirs all day."""
+    return _kept(der) if len(der) <= _KEPT_SIZE_MAX else _read(der)
+
+
+def _read(der: bytes) -> Certificate | None:
     try:
         return _certificate(der)
     except (IndexError, _NotDer):
         return None
+
+
+_kept = lru_cache(maxsize=512)(_read)
 
 
 def _certificate(der: bytes) -> Certificate:

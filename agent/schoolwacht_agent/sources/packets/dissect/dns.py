@@ -46,8 +46,8 @@ RESPONSE_CODES = (
 )  # fmt: skip
 #: IANA "DNS OpCodes".
 OPERATIONS = MappingProxyType({0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO"})
-# The flags of ECS's dns.header_flags (RFC 1035 4.1.1, RFC 4035 3); QR is what tells an answer from a query.
-_FLAGS = ((0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"), (0x0020, "AD"), (0x0010, "CD"))
+# The flags that Suricata states too (RFC 1035 4.1.1); QR is what tells an answer from a query.
+_FLAGS = ((0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"))
 _FLAGS_MASK = sum(bit for bit, _ in _FLAGS)
 # IN, CH, HS, NONE, ANY; the top bit is multicast DNS's (unicast reply wanted, cache flush).
 _CLASSES = frozenset(value | top for value in (1, 3, 4, 254, 255) for top in (0, 0x8000))

@@ -99,6 +99,7 @@ def tls_event(
         event.nsm_tls_ja4 = ja4(client)
     if server is not None:
         event.tls_server_ja3s = ja3s(server).digest
+        event.tls_cipher = f"0x{server.cipher:04x}"
         version = _TLS_VERSIONS.get(server.negotiated)
         if version is None and server.negotiated > 0x0304:  # drafts of TLS 1.3, and Facebook's
             version = _TLS_VERSIONS[0x0304]
@@ -112,9 +113,7 @@ def tls_event(
 
 
 def _resumed(client: ClientHello, server: ServerHello) -> bool:
-    """Whether the server took up the session that the client offered (by its id, or by a key of before)."""
-    if server.psk:
-        return True
+    """Whether the server took up the session that the client named; of TLS 1.3's keys Suricata says nothing."""
     return server.negotiated <= 0x0303 and bool(client.session_id) and client.session_id == server.session_id
 
 

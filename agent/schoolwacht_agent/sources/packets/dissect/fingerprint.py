@@ -33,12 +33,13 @@ def ja3(hello: ClientHello) -> Fingerprint | None:
     """JA3 of a client. None for a hello in SSLv2 form, for which it is not defined."""
     if hello.sslv2:
         return None
-    return _ja3(hello.version, hello.ciphers, hello.extensions, hello.groups, hello.point_formats)
+    compute = _ja3 if len(hello.ciphers) + len(hello.groups) <= _KEPT_MAX else _ja3.__wrapped__
+    return compute(hello.version, hello.ciphers, hello.extensions, hello.groups, hello.point_formats)
 
 
 def ja3s(hello: ServerHello) -> Fingerprint:
     """JA3S of a server."""
-    return _hashed(f"{hello.version},{hello.cipher},{_decimal(hello.extensions)}")
+    return _ja3s(hello.version, hello.cipher, hello.extensions)
 
 
 def ja4(hello: ClientHello, *, quic: bool = False) -> str | None:
@@ -47,7 +48,8 @@ def ja4(hello: ClientHello, *, quic: bool = False) -> str | None:
         return None
     versions = [version for version in hello.versions if version in _VERSIONS]
     first = hello.alpn[0] if hello.alpn else b""
-    return _ja4(
+    compute = _ja4 if len(hello.ciphers) + len(hello.signature_algorithms) <= _KEPT_MAX else _ja4.__wrapped__
+    return compute(
         "q" if quic else "t",
         max((hello.version, *versions)),
         hello.ciphers,
@@ -57,7 +59,11 @@ def ja4(hello: ClientHello, *, quic: bool = False) -> str | None:
     )
 
 
-# Clients of one program send one hello: a school has a few hundred different ones, not millions.
+# Clients of one program send one hello: a school has a few hundred different ones, not millions. Hellos of an unusual
+# size are computed each time, so that nobody can fill the memory with them.
+_KEPT_MAX = 512
+
+
 @lru_cache(maxsize=2048)
 def _ja3(
     version: int,
@@ -93,6 +99,10 @@ def _ja4(
 
 
 @lru_cache(maxsize=2048)
+def _ja3s(version: int, cipher: int, extensions: tuple[int, ...]) -> Fingerprint:
+    return _hashed(f"{version},{cipher},{_decimal(extensions)}")
+
+
 def _hashed(text: str) -> Fingerprint:
     return Fingerprint(text, md5(text.encode(), usedforsecurity=False).hexdigest())
 
