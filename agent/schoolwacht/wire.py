@@ -57,7 +57,7 @@ class RawBatch(Struct):
     """
 
     version: int
-    epoch: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
+    epoch: Annotated[str, Meta(pattern="^[0-9a-f]{16}$", max_length=16)]
     sequences: Annotated[list[Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]], Meta(max_length=LIMITS.items)]
     events: Annotated[list[msgspec.Raw], Meta(max_length=LIMITS.items)]
 

@@ -103,7 +103,7 @@ class Leadership:
                     if not await self.renew():
                         return
             except (StoreError, TimeoutError) as error:
-                _logger.warning("the lease cannot be renewed: %s", error or "the store does not answer in time")
+                _logger.warning("the lease cannot be renewed: %s", str(error) or "the store does not answer in time")
                 continue
             renewed = asked
 

@@ -221,9 +221,9 @@ async def _serve(options: argparse.Namespace) -> None:
             gc.collect()
             gc.freeze()  # as serve does
             print(json.dumps({"url": url, "keys": keys}), flush=True)
-            began = _cpu()
+            began = cpu_seconds()
             await asyncio.to_thread(sys.stdin.read)
-            print(json.dumps({"cpu": _cpu() - began}), flush=True)
+            print(json.dumps({"cpu": cpu_seconds() - began}), flush=True)
 
 
 async def _intake(store: NullStore, directory: Path, number: int) -> web.Application:
@@ -254,7 +254,8 @@ def _peer(*, decode: bool) -> web.Application:
     return application
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
+    """CPU time of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
