@@ -40,7 +40,6 @@ LOOKS_AGAIN = (0.0, 1.2, 3.0)
 LONGEST_REST = timedelta(seconds=30)
 AT_ONCE = 16
 TRIES = 8
-_KEYS = 5000
 _SKEW = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
 _JOB = "fold"
@@ -62,6 +61,7 @@ class Folder:
         on_change: called after a look that changed alerts (the outbox's nudge).
         clock: system time in UTC.
         overlap: how long after its arrival a signal may become visible.
+        most_keys: how many keys one answer of the store may hold; more are asked for in parts.
     """
 
     def __init__(
@@ -71,11 +71,13 @@ class Folder:
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         overlap: timedelta = OVERLAP,
+        most_keys: int = 5000,
     ) -> None:
         self._store = store
         self._on_change = on_change
         self._clock = clock
         self._overlap = overlap
+        self._most_keys = most_keys
         self._resumed = False
         self._window: datetime | None = None
         self._counted: dict[str, int] = {}
@@ -143,6 +145,8 @@ class Folder:
         ended = time.monotonic()
         breath = max(PACE, ended - began) if failures == 0 else min(30.0, PACE * 2**failures)
         await asyncio.sleep(breath)
+        if failures:
+            return
         self._wake.clear()
         due = [self._nudged + wait for wait in LOOKS_AGAIN if self._nudged + wait > began]
         wait = min([*due, ended + IDLE]) - time.monotonic()
@@ -155,8 +159,8 @@ class Folder:
     async def _touched(self, prefix: str) -> dict[str, int]:
         """How many signals of each key arrived in the window; keys are split by prefix where one answer is full."""
         where: Node = Matches("signal.key", f"{prefix}*") if prefix else All()
-        found = await self._store.tally(_signals(where, self._window, None), "signal.key", top=_KEYS)
-        if len(found) < _KEYS:
+        found = await self._store.tally(_signals(where, self._window, None), "signal.key", top=self._most_keys)
+        if len(found) < self._most_keys:
             return {key: tally.number for key, tally in found.items()}
         numbers: dict[str, int] = {}
         for digit in "0123456789abcdef":
@@ -301,11 +305,13 @@ class Folder:
     async def _run(self, alert: Alert, end: datetime | None) -> tuple[datetime, list[Row]]:
         """Follow the arrivals after ``alert.arrived`` to the first quiet or ``end``: the last one, and the newest."""
         arrived = alert.arrived
+        newest: dict[str, Row] = {}
         while True:
             rows = (await self._store.search(_covered(alert, arrived, _earlier(end, arrived + QUIET)))).rows
+            newest = {row["event.id"]: row for row in (*rows, *newest.values())}
             last = arrival(rows[0]) if rows else arrived
             if last <= arrived or last + QUIET > self._clock() + _SKEW:
-                return last, rows
+                return last, list(newest.values())[: EXAMPLES - 1]
             arrived = last
 
     async def _score(self, alert: Alert, end: datetime | None) -> int:

@@ -84,6 +84,8 @@ class Outbox:
             # At most half of the time, so that a storm of alerts leaves the store to others.
             breath = max(PACE, time.monotonic() - began) if troubles == 0 else min(30.0, PACE * 2**troubles)
             await asyncio.sleep(breath)
+            if troubles:
+                continue
             try:
                 await asyncio.wait_for(self._wake.wait(), IDLE)
             except TimeoutError:
