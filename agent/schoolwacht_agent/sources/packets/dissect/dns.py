@@ -4,8 +4,8 @@
 section must lie inside the message, opcode and class must exist, and names must be well formed. Bytes after the
 last record are allowed (some tunnels put data there).
 
-Limits: a compression pointer points backwards, at most 32 of them a name; a name has at most 1,025 characters (the
-bound of dnsmasq and of Suricata); the first 64 questions and the first 64 answers are kept, the rest is walked over.
+Limits: a compression pointer points backwards, at most 32 of them a name; a name has at most 255 bytes (RFC 1035
+2.3.4); a message has at most 64 questions; the first 64 answers are kept, the rest is walked over.
 The authority and additional sections, and so EDNS's OPT, are walked over, not kept.
 """
 
@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from schoolwacht_agent.sources.packets.dissect.text import printable
 
-NAME_MAX = 1025
+NAME_MAX = 255
 POINTERS_MAX = 32
 RECORDS_MAX = 64
 
@@ -115,7 +115,11 @@ def _message(payload: bytes) -> DnsMessage:
     number, word, questions, answers, authorities, additionals = _HEADER.unpack_from(payload)
     opcode = word >> 11 & 15
     # A question takes 5 bytes at least, a record 11: counts that cannot fit are refused before any work.
-    if opcode not in OPERATIONS or 12 + 5 * questions + 11 * (answers + authorities + additionals) > len(payload):
+    if (
+        opcode not in OPERATIONS
+        or questions > RECORDS_MAX
+        or 12 + 5 * questions + 11 * (answers + authorities + additionals) > len(payload)
+    ):
         raise _Malformed
     if questions == 0 and answers + authorities + additionals == 0 and not word & 0x8000:
         raise _Malformed
@@ -127,8 +131,7 @@ def _message(payload: bytes) -> DnsMessage:
         if klass not in _CLASSES:
             raise _Malformed
         at += 4
-        if len(asked) < RECORDS_MAX:
-            asked.append(Question(name, RECORD_TYPES.get(kind) or str(kind)))
+        asked.append(Question(name, RECORD_TYPES.get(kind) or str(kind)))
     answered: list[Answer] = []
     for _ in range(answers):
         at = _answer(payload, at, answered) if len(answered) < RECORDS_MAX else _skip(payload, at)

@@ -145,6 +145,11 @@ def test_no_more_than_the_first_answers_are_kept() -> None:
     assert len(found.answers) == RECORDS_MAX
 
 
+def test_more_questions_than_anybody_asks_are_no_dns() -> None:
+    assert dissect_dns(pack(">6H", 1, 0, RECORDS_MAX, 0, 0, 0) + QUESTION * RECORDS_MAX) is not None
+    assert dissect_dns(pack(">6H", 1, 0, RECORDS_MAX + 1, 0, 0, 0) + QUESTION * (RECORDS_MAX + 1)) is None
+
+
 @pytest.mark.parametrize(
     "name",
     [
