@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.query import addresses
@@ -90,20 +90,27 @@ def _check_leaf(node: All | Equals | OneOf | Matches | Contains | Within | Betwe
             assert_never(node)
 
 
-def literal_prefix(pattern: str) -> str | None:
-    r"""The text before the only wildcard, if that is a ``*`` at the end; None for every other pattern."""
-    literal: list[str] = []
+class Literal(NamedTuple):
+    """What a pattern asks for, where that is simple: the whole text, or the beginning of one."""
+
+    text: str
+    whole: bool
+
+
+def literal(pattern: str) -> Literal | None:
+    r"""The text of a pattern without wildcards, or before its only one, a ``*`` at the end; None for any other."""
+    text: list[str] = []
     rest = iter(pattern)
     for character in rest:
         if character == "\\":
-            literal.append(next(rest, "\\"))
+            text.append(next(rest, "\\"))
         elif character == "*" and next(rest, None) is None:
-            return "".join(literal)
+            return Literal("".join(text), whole=False)
         elif character in "*?":
             return None
         else:
-            literal.append(character)
-    return None
+            text.append(character)
+    return Literal("".join(text), whole=True)
 
 
 def _searchable(name: str) -> Field:
@@ -122,7 +129,7 @@ def _require(found: Field, *types: Type) -> None:
 
 def _check_pattern(found: Field, pattern: str) -> None:
     _require(found, Type.KEYWORD, Type.FLATTENED)
-    if found.type is Type.FLATTENED and literal_prefix(pattern) is None:
+    if found.type is Type.FLATTENED and literal(pattern) is None:
         raise QueryError("holds exact values: only a * at the end is possible here", field=found.full_name)
     _check_length(pattern, found.full_name)
     if "*" in pattern and pattern.count("?") > UNKNOWNS_MAX:

@@ -27,7 +27,7 @@ from schoolwacht_collector.query.ast import (
     Value,
     Within,
 )
-from schoolwacht_collector.query.check import literal_prefix
+from schoolwacht_collector.query.check import literal
 from schoolwacht_collector.query.fields import Type, field
 
 Query: TypeAlias = dict[str, Any]
@@ -54,8 +54,7 @@ def dsl(node: Node) -> Query:
         case OneOf(name, values):
             return _one_of(name, values)
         case Matches(name, pattern):
-            prefix = literal_prefix(pattern)
-            return {"wildcard": {name: {"value": pattern}}} if prefix is None else {"prefix": {name: {"value": prefix}}}
+            return _matches(name, pattern)
         case Within(name, network):
             first, last = addresses.bounds(network)
             return {"range": {name: {"gte": addresses.spelled(first), "lte": addresses.spelled(last)}}}
@@ -100,6 +99,14 @@ def _between(node: Between) -> Query:
     if node.high is not None:
         limits["lte" if node.include_high else "lt"] = _plain(node.field, node.high)
     return {"range": {node.field: limits}} if limits else {"exists": {"field": node.field}}
+
+
+def _matches(name: str, pattern: str) -> Query:
+    simple = literal(pattern)
+    if simple is None:
+        return {"wildcard": {name: {"value": pattern}}}
+    # A wildcard query finds nothing where a pattern without wildcards is empty, and flattened fields know none.
+    return {"term" if simple.whole else "prefix": {name: {"value": simple.text}}}
 
 
 def _part(name: str, text: str) -> Query:
