@@ -5,7 +5,6 @@ What the table of engines (``sources/__init__.py``) asks for is here; ``eve.py``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from schoolwacht.errors import SourceError
@@ -27,15 +26,16 @@ def missing(settings: SourceTable) -> str | None:
     return None
 
 
-def offline(capture: Path, settings: SourceTable, home: Sequence[str] = DEFAULT_HOME) -> SuricataSource:
+def offline(capture: Path, settings: SourceTable) -> SuricataSource:
     """A capture file through Suricata. Raises SourceError; the file's faults come from ``read``."""
-    return SuricataSource.from_files([capture], home=home, settings=settings.suricata)
+    return SuricataSource.from_files([capture], home=settings.home or DEFAULT_HOME, settings=settings.suricata)
 
 
-def live(settings: SourceTable, state: Path, mark: bytes, home: Sequence[str] = DEFAULT_HOME) -> SuricataSource:
+def live(settings: SourceTable, state: Path, mark: bytes) -> SuricataSource:
     """The configured EVE file, or else Suricata at the configured interface. Raises SourceError."""
     if settings.suricata.eve:
         return SuricataSource.attach(Path(settings.suricata.eve), mark, settings=settings.suricata)
     if not settings.interface:
         raise SourceError("name the interface that sees the traffic", field="source.interface")
+    home = settings.home or DEFAULT_HOME
     return SuricataSource.live(settings.interface, state, mark, home=home, settings=settings.suricata)

@@ -9,6 +9,7 @@ Source: Suricata's ``etc/schema.json`` and "EVE JSON Format" of the user guide, 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -511,6 +512,8 @@ class Eve(Struct, gc=False):
 _decoder = msgspec.json.Decoder(Eve)
 # The foreign errors that decoding any bytes can raise; RecursionError comes from nesting.
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
+# How ``surrogateescape`` marks a byte that is no UTF-8.
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
 _FIELDS = {item.encode_name: item for item in msgspec.structs.fields(Eve)}
 
 
@@ -529,7 +532,8 @@ def salvage(line: bytes) -> tuple[Eve, list[str]]:
     timestamp and an event type.
     """
     try:
-        tree = msgspec.json.decode(line.decode("utf-8", "backslashreplace").strip("\0 \t\r"))
+        text = line.decode("utf-8", "surrogateescape").strip("\0 \t\r")
+        tree = msgspec.json.decode(_NO_UTF8.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text))
     except _DECODE_ERRORS as error:
         raise SourceError("line is no JSON") from error
     if not isinstance(tree, dict):
