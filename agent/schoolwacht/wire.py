@@ -2,10 +2,10 @@
 
 Promise: whatever bytes come in, :func:`decode_batch` answers or raises :class:`WireError` within bounded memory.
 Limits: :data:`LIMITS`. The HTTP layer never inflates anything, because batches have a content type of their own and
-no ``Content-Encoding``. Nesting and the size of an event are bounded by
-the types: a typed decoder follows only the shapes it knows, to the lengths they allow.
+no ``Content-Encoding``. Nesting is bounded by the types: a typed decoder follows only the shapes it knows, to the
+lengths they allow.
 
-docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.* hold its bytes.
+docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.hex holds its bytes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Limits(NamedTuple):
     frame: int = 2 << 20
     inflated: int = 8 << 20
     items: int = 2000
+    event: int = 256 << 10
     window: int = 8 << 20
 
 
@@ -125,6 +126,8 @@ def encode_event(event: Event) -> bytes:
 
 def decode_event(raw: bytes | memoryview) -> Event:
     """The event in ``raw``. Raises WireError."""
+    if len(raw) > LIMITS.event:
+        raise WireError(f"no event: {len(raw)} bytes, at most {LIMITS.event} are taken")
     try:
         return _event_decoder.decode(raw)
     except _DECODE_ERRORS as error:
@@ -179,8 +182,12 @@ def decode_slices(opened: Opened, size: int = SLICE) -> Iterator[Slice]:
     raws = opened.raws
     for start in range(0, len(raws), size):
         some = raws[start : start + size]
+        data = _list_of(some)
+        if len(data) > LIMITS.event:
+            yield _decode_items(start, some)
+            continue
         try:
-            events: list[Event | None] = [*_list_decoder.decode(_list_of(some))]
+            events: list[Event | None] = [*_list_decoder.decode(data)]
         except _DECODE_ERRORS:
             yield _decode_items(start, some)
         else:

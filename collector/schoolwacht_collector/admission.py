@@ -1,4 +1,4 @@
-"""How much work the intake takes on: bytes in flight, a share for each agent, and decoded events that wait.
+"""How much work the intake takes on: bytes in flight, a share and a turn for each agent, decoded events that wait.
 
 Promise: what is held is bounded whatever the agents send, and one agent cannot take the room of the others.
 Limits: for one event loop; nothing here waits longer than its caller allows.
@@ -7,7 +7,7 @@ Limits: for one event loop; nothing here waits longer than its caller allows.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,6 +53,40 @@ class Flight:
                 self._by_agent[agent] = rest
             else:
                 del self._by_agent[agent]
+
+
+class Turns:
+    """One at a time, the agents in turn: however many batches one agent has in line, another waits for one of them."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    async def take(self, agent: str) -> None:
+        """Wait for a turn. Undo with :meth:`give_back`."""
+        if not self._busy:
+            self._busy = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(agent, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """End a turn: the next agent's first batch is next."""
+        while self._waiting:
+            agent, turns = self._waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[agent] = turns
+            if not turn.cancelled():
+                turn.set_result(None)
+                return
+        self._busy = False
 
 
 class Room:

@@ -48,24 +48,23 @@ class DeadLetters:
 
     async def keep(self, letters: Sequence[Letter]) -> None:
         """Write the letters durably. Raises StoreError if the disk does not take them."""
-        lines = [_line(letter) for letter in letters]
-        day = letters[0].time.date()
         async with self._turn:
             try:
-                written = await asyncio.to_thread(self._write, lines, day)
+                written = await asyncio.to_thread(self._write, letters)
             except OSError as error:
                 raise StoreError(
                     f"dead letters cannot be written: {error.strerror}", path=str(self._directory)
                 ) from error
         self.kept += written
-        if written < len(lines):
+        if written < len(letters):
             if not self.dropped:
                 _logger.warning(
                     "the dead letters of a day are full (limits.dead_letter_bytes): further ones are counted, not kept"
                 )
-            self.dropped += len(lines) - written
+            self.dropped += len(letters) - written
 
-    def _write(self, lines: list[bytes], day: date) -> int:
+    def _write(self, letters: Sequence[Letter]) -> int:
+        day = letters[0].time.date()
         if day != self._today:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._expire(day)
@@ -75,7 +74,8 @@ class DeadLetters:
             size = os.fstat(descriptor).st_size
             room = self._daily_bytes - size
             chosen: list[bytes] = []
-            for line in lines:
+            for letter in letters:
+                line = _line(letter)
                 if len(line) <= room:
                     chosen.append(line)
                     room -= len(line)

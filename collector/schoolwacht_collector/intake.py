@@ -29,7 +29,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from schoolwacht.errors import StoreError, WireError
 from schoolwacht.event import Event
 from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, encode_reply, open_batch
-from schoolwacht_collector.admission import Flight, Room
+from schoolwacht_collector.admission import Flight, Room, Turns
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.dead_letters import DeadLetters, Letter
 from schoolwacht_collector.index.port import Outcome, Store
@@ -107,7 +107,7 @@ class Intake:
         self._bounds = bounds_of(settings)
         self._flight = Flight(total=limits.flight_bytes, share=limits.agent_flight_bytes)
         self._room = Room(limits.prepared_events)
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -190,7 +190,7 @@ class Intake:
     async def _prepared(self, agent: Agent, frame: bytes, version: str | None) -> AsyncIterator[_Batch]:
         """The batch's documents, and room for them until the block ends. One batch is prepared at a time."""
         deadline = asyncio.get_running_loop().time() + self._settings.limits.wait_seconds
-        await _before(deadline, self._turn.acquire())
+        await _before(deadline, self._turns.take(agent.id))
         taken = 0
         try:
             try:
@@ -207,7 +207,7 @@ class Intake:
                 batch = _Batch(opened.epoch, opened.sequences, prepared)
                 del opened  # its raw items hold the whole of the inflated batch
             finally:
-                self._turn.release()
+                self._turns.give_back()
             yield batch
         finally:
             self._room.leave(taken)

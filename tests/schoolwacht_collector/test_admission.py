@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schoolwacht_collector.admission import LEAST, Flight, Room
+from schoolwacht_collector.admission import LEAST, Flight, Room, Turns
 
 
 def test_one_agent_cannot_take_the_room_of_the_others() -> None:
@@ -38,6 +38,54 @@ def test_a_refused_batch_costs_nothing() -> None:
     with flight.admitted("a", LEAST + 1) as admitted:
         assert not admitted
         assert flight.bytes == 0
+
+
+async def test_agents_take_turns_however_many_batches_one_has_in_line() -> None:
+    turns = Turns()
+    await turns.take("first")
+    order: list[str] = []
+
+    async def work(agent: str) -> None:
+        await turns.take(agent)
+        order.append(agent)
+        turns.give_back()
+
+    tasks = [asyncio.create_task(work(agent)) for agent in ["greedy"] * 5 + ["modest", "other"]]
+    await asyncio.sleep(0)
+    turns.give_back()
+    await asyncio.gather(*tasks)
+    assert order == ["greedy", "modest", "other", "greedy", "greedy", "greedy", "greedy"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=20))
+def test_there_is_one_turn_at_a_time_and_it_never_gets_lost(steps: list[tuple[str, bool]]) -> None:
+    async def run() -> None:
+        turns = Turns()
+        inside = 0
+        tasks: list[asyncio.Task[None]] = []
+
+        async def work(agent: str) -> None:
+            nonlocal inside
+            await turns.take(agent)
+            inside += 1
+            assert inside == 1
+            try:
+                await asyncio.sleep(0)
+            finally:
+                inside -= 1
+                turns.give_back()
+
+        for agent, cancel in steps:
+            tasks.append(asyncio.create_task(work(agent)))
+            await asyncio.sleep(0)
+            if cancel:
+                tasks[len(tasks) // 2].cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [one for one in found if isinstance(one, Exception)]
+        async with asyncio.timeout(5):
+            await turns.take("last")
+
+    asyncio.run(run())
 
 
 async def test_who_comes_first_enters_first() -> None:
