@@ -1,154 +1,282 @@
-"""The way from the spool to a collector and back with verdicts.
+"""The way from the spool to a collector, and back with verdicts.
 
-Promise: an event is settled only by a collector's verdict on it; whatever goes wrong before that, it stays in the spool
-and is sent again, under the same identity. Waits grow and are random, so that ten thousand agents do not come back at
-once. Several collectors: the first that answers is kept to until it fails. A batch that no collector can read is halved
-until the one event at fault is found; that one is set aside with the reason.
+Promise: an event is settled only by a collector's verdict on it, or set aside when every collector's word is that it
+alone cannot be read. Whatever else goes wrong, it stays in the spool and is sent again under the same identity.
+
+A batch that is refused as unreadable or too large is halved down to the one event at fault. Before that event is set
+aside, an empty batch must be taken by the same collector: a proxy or a broken collector that refuses everything must
+not empty the spool.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import NamedTuple
 
 import aiohttp
 
-from schoolwacht.errors import WireError
-from schoolwacht.wire import BATCH_TYPE, Verdict, decode_reply, encode_batch
+from schoolwacht.errors import ConfigError, SpoolError
+from schoolwacht.wire import BATCH_TYPE, LIMITS, Verdict, encode_batch
+from schoolwacht_agent.answer import Answer, Meaning, read_answer
+from schoolwacht_agent.collectors import Collectors
 from schoolwacht_agent.config import UplinkTable
-from schoolwacht_agent.spool import Item, Reader, SetAside
+from schoolwacht_agent.spool import Item, Portion, Reader, SetAside
 
-_log = logging.getLogger(__name__)
-_FIRST_WAIT = 0.5
-_REPLY_MAX = 1 << 20
-#: Statuses that say the batch itself is wrong; smaller ones may pass.
-_UNREADABLE = frozenset({400, 413})
-#: Statuses that more haste does not mend: a wrong key, a disabled agent, another protocol.
-_REFUSED = frozenset({401, 403, 404, 415})
+log = logging.getLogger(__name__)
+
+_REPLY_MAX = 4 << 20
+_CHUNK = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a collector said of a batch: one verdict an event, or a fault of the whole, and how long to wait."""
+class Stopped(Exception):  # noqa: N818 - an order that was followed, not an error
+    """The uplink was told to stop while it waited."""
 
-    verdicts: Sequence[Verdict] | None = None
-    unreadable: str | None = None
-    wait: float | None = None
+
+class Outcome(NamedTuple):
+    """What became of one event, and why."""
+
+    verdict: Verdict
+    reason: str = ""
 
 
 class Uplink:
     """Delivers what a spool holds.
 
     Args:
-        reader: the spool.
+        reader: the spool; closed by its owner.
         aside: where events go that no collector takes.
         settings: collectors and bounds.
         key: ``<agent name>.<secret>``.
+        noted: called with what hinders delivery, in plain words, when that changes; with "" when it flows again.
     """
 
-    def __init__(self, reader: Reader, aside: SetAside, settings: UplinkTable, key: str) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        aside: SetAside,
+        settings: UplinkTable,
+        key: str,
+        *,
+        noted: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if not settings.collectors:
+            raise ConfigError("names no collector to send to", field="uplink.collectors")
         self._reader = reader
         self._aside = aside
         self._settings = settings
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": BATCH_TYPE}
-        self._at = 0
-        self._failures = 0
+        self._context = tls_context(settings)
+        self._headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": BATCH_TYPE,
+            "User-Agent": f"schoolwacht-agent/{version('schoolwacht')}",
+        }
+        self._collectors = Collectors(settings.collectors, longest=settings.backoff_seconds)
+        self._stop = asyncio.Event()
+        self._noted = noted
+        self._hindrance = ""
         self.delivered = 0
         self.rejected = 0
+        #: Whether the last answer refused the key.
+        self.refused = False
 
-    async def drain(self) -> None:
-        """Deliver until the spool is empty."""
-        async with self._session() as session:
-            while await self._deliver(session):
-                pass
+    def stop(self) -> None:
+        """End :meth:`run` or :meth:`drain` soon, with the batch that is on its way."""
+        self._stop.set()
 
     async def run(self, idle_seconds: float = 0.2) -> None:
-        """Deliver for ever; looks for new events every ``idle_seconds`` when there are none."""
+        """Deliver until :meth:`stop`; look for new events every ``idle_seconds`` when there are none."""
         async with self._session() as session:
-            while True:
-                if not await self._deliver(session):
-                    await asyncio.sleep(idle_seconds)
+            try:
+                while not self._stop.is_set():
+                    if not await self._deliver(session):
+                        await self._sleep(idle_seconds)
+            except Stopped:
+                return
+
+    async def drain(self) -> bool:
+        """Deliver until the spool is empty. False if it was stopped, or the key was refused everywhere, before that."""
+        async with self._session() as session:
+            try:
+                while await self._deliver(session, patient=False):
+                    pass
+            except Stopped:
+                return False
+        return not self.refused
 
     def _session(self) -> aiohttp.ClientSession:
         settings = self._settings
-        context: ssl.SSLContext | bool = True
-        if not settings.verify:
-            context = False
-        elif settings.ca_file:
-            context = ssl.create_default_context(cafile=settings.ca_file)
-        timeout = aiohttp.ClientTimeout(total=settings.answer_seconds, connect=settings.connect_seconds)
+        timeout = aiohttp.ClientTimeout(
+            total=settings.connect_seconds + settings.answer_seconds, sock_connect=settings.connect_seconds
+        )
+        connector = aiohttp.TCPConnector(ssl=self._context)
         return aiohttp.ClientSession(
-            headers=self._headers, timeout=timeout, connector=aiohttp.TCPConnector(ssl=context), auto_decompress=False
+            headers=self._headers, timeout=timeout, connector=connector, auto_decompress=False, trust_env=False
         )
 
-    async def _deliver(self, session: aiohttp.ClientSession) -> bool:
-        """Send and settle one portion. False if there was none."""
+    # One portion
+
+    async def _deliver(self, session: aiohttp.ClientSession, *, patient: bool = True) -> bool:
+        """Send and settle one portion; False if there was none (or, not ``patient``, if the key is refused)."""
         settings = self._settings
-        portion = await asyncio.to_thread(self._reader.take, settings.batch_items, settings.batch_bytes)
+        try:
+            portion = await asyncio.to_thread(self._reader.take, settings.batch_items, settings.batch_bytes)
+        except SpoolError as error:
+            self._hinders(str(error))
+            await self._sleep(1.0)
+            return True
         if portion is None:
             return False
-        verdicts = await self._send(session, portion.epoch, portion.items)
-        self.delivered += sum(verdict is Verdict.DELIVERED for verdict in verdicts)
-        self.rejected += sum(verdict is Verdict.REJECTED for verdict in verdicts)
-        await asyncio.to_thread(self._reader.settle, portion, verdicts)
+        outcomes = await self._send(session, portion.epoch, portion.items, patient=patient)
+        if outcomes is None:
+            return False
+        verdicts = await asyncio.to_thread(self._set_aside, portion, outcomes)
+        await self._settle(portion, verdicts)
+        self.delivered += verdicts.count(Verdict.DELIVERED)
+        self.rejected += verdicts.count(Verdict.REJECTED)
         return True
 
-    async def _send(self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item]) -> list[Verdict]:
-        """Verdicts on these events, however long it takes to get them."""
+    def _set_aside(self, portion: Portion, outcomes: Sequence[Outcome]) -> list[Verdict]:
+        """Keep the rejected events with their reasons; one that cannot be kept now is tried again later."""
+        verdicts = []
+        for item, (verdict, reason) in zip(portion.items, outcomes, strict=True):
+            said = verdict
+            if verdict is Verdict.REJECTED:
+                try:
+                    self._aside.add(portion.epoch, item.sequence, item.raw, reason)
+                    log.warning("event %d is set aside: %s", item.sequence, reason)
+                except OSError as error:
+                    log.warning("event %d cannot be set aside: %s", item.sequence, error)
+                    said = Verdict.RETRY
+            verdicts.append(said)
+        return verdicts
+
+    async def _settle(self, portion: Portion, verdicts: Sequence[Verdict]) -> None:
         while True:
-            answer = await self._post(session, epoch, items)
-            if answer.verdicts is not None:
-                self._failures = 0
-                if answer.wait or Verdict.RETRY in answer.verdicts:
-                    await self._pause(answer.wait)
-                return list(answer.verdicts)
-            if answer.unreadable is not None:
+            try:
+                await asyncio.to_thread(self._reader.settle, portion, verdicts)
+            except SpoolError as error:
+                self._hinders(str(error))
+                await self._sleep(1.0)
+            else:
+                return
+
+    # Sending
+
+    async def _send(
+        self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item], *, patient: bool
+    ) -> list[Outcome] | None:
+        """What became of these events, however long that takes; None if the key is refused and nobody is patient."""
+        while True:
+            url, wait = self._collectors.choose()
+            if url is None:
+                if self.refused and not patient:
+                    return None
+                await self._sleep(wait)
+                continue
+            answer = await self._post(session, url, epoch, items)
+            self.refused = answer.meaning is Meaning.REFUSED
+            if answer.reply is not None:
+                return self._outcomes(url, answer)
+            if answer.meaning is Meaning.UNREADABLE:
                 if len(items) > 1:
-                    half = len(items) // 2
-                    return await self._send(session, epoch, items[:half]) + await self._send(
-                        session, epoch, items[half:]
-                    )
-                await asyncio.to_thread(self._aside.add, epoch, items[0].sequence, items[0].raw, answer.unreadable)
-                return [Verdict.REJECTED]
-            await self._pause(answer.wait)
+                    return await self._halves(session, epoch, items, patient=patient)
+                if await self._takes_batches(session, url, epoch):
+                    return [Outcome(Verdict.REJECTED, f"no collector can read it: {answer.said}")]
+            self._note_failure(url, answer)
 
-    async def _post(self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item]) -> Answer:
-        url = self._settings.collectors[self._at % len(self._settings.collectors)]
-        body = await asyncio.to_thread(encode_batch, epoch, [one.sequence for one in items], [one.raw for one in items])
+    async def _halves(
+        self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item], *, patient: bool
+    ) -> list[Outcome] | None:
+        middle = len(items) // 2
+        first = await self._send(session, epoch, items[:middle], patient=patient)
+        if first is None:
+            return None
+        second = await self._send(session, epoch, items[middle:], patient=patient)
+        return None if second is None else first + second
+
+    async def _takes_batches(self, session: aiohttp.ClientSession, url: str, epoch: str) -> bool:
+        """Whether a collector takes a batch without events, so that what it refused must be the event's fault."""
+        answer = await self._post(session, url, epoch, [])
+        return answer.reply is not None
+
+    async def _post(self, session: aiohttp.ClientSession, url: str, epoch: str, items: Sequence[Item]) -> Answer:
+        frame = await asyncio.to_thread(
+            encode_batch, epoch, [item.sequence for item in items], [item.raw for item in items]
+        )
+        if len(frame) > LIMITS.frame:
+            # The collector would say 413; sparing the line the bytes.
+            return Answer(Meaning.UNREADABLE, f"is too large: {len(frame)} bytes compressed")
         try:
-            async with session.post(f"{url.rstrip('/')}/v1/batches", data=body, allow_redirects=False) as response:
-                data = await response.content.read(_REPLY_MAX)
-                wait = _seconds(response.headers.get("Retry-After"))
-                if response.status == 200:
-                    reply = decode_reply(data, items=len(items))
-                    return Answer(reply.verdicts, wait=reply.retry_after)
-        except (aiohttp.ClientError, TimeoutError, OSError, WireError) as error:
-            _log.warning("%s: %s; the events stay in the spool", url, error or type(error).__name__)
-            self._at += 1
-            return Answer()
-        said = data[:200].decode("utf-8", "backslashreplace")
-        if response.status in _UNREADABLE:
-            return Answer(unreadable=f"{response.status}: {said}")
-        _log.warning("%s answered %d: %s; the events stay in the spool", url, response.status, said)
-        if response.status in _REFUSED:
-            wait = self._settings.backoff_seconds
-        elif wait is None:
-            self._at += 1
-        return Answer(wait=wait)
+            async with session.post(f"{url}/v1/batches", data=frame, allow_redirects=False) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    body += chunk
+                    if len(body) > _REPLY_MAX:
+                        return Answer(Meaning.FOREIGN, "answers with more than a reply can have")
+                return read_answer(
+                    response.status, response.headers, bytes(body), items=len(items), now=datetime.now(UTC)
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Answer(Meaning.FOREIGN, f"cannot be reached: {error or type(error).__name__}")
 
-    async def _pause(self, wait: float | None) -> None:
-        """As long as the collector asked for, else a random time below a bound that doubles."""
-        self._failures += 1
-        bound = min(self._settings.backoff_seconds, _FIRST_WAIT * 2 ** min(self._failures, 20))
-        await asyncio.sleep(random.uniform(0, bound) if wait is None else wait)
+    def _outcomes(self, url: str, answer: Answer) -> list[Outcome]:
+        assert answer.reply is not None
+        if self._collectors.works(url) or self._hindrance:
+            log.info("%s takes events again", url)
+            self._hindrance = ""
+            self._noted("")
+        reply = answer.reply
+        retries = reply.verdicts.count(Verdict.RETRY)
+        if retries or answer.wait:
+            self._collectors.rest(answer.wait, little=2 * retries < len(reply.verdicts))
+        else:
+            self._collectors.flows()
+        return [Outcome(verdict, reply.reasons.get(place, "")) for place, verdict in enumerate(reply.verdicts)]
+
+    def _note_failure(self, url: str, answer: Answer) -> None:
+        if answer.meaning is Meaning.REFUSED:
+            self._collectors.refuses(url)
+            self._hinders(
+                f"{url} {answer.said}; enrol or enable the agent at the collector. The events stay in the spool"
+            )
+            return
+        if answer.meaning is Meaning.SLOWER:
+            self._collectors.rest(answer.wait)
+        else:
+            self._collectors.fails(url, answer.wait)
+        self._hinders(f"{url} {answer.said}; the events stay in the spool")
+
+    def _hinders(self, text: str) -> None:
+        """Say what hinders delivery, once."""
+        if text != self._hindrance:
+            self._hindrance = text
+            log.warning("%s", text)
+            self._noted(text)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait; raises Stopped if told to stop."""
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Stopped
 
 
-def _seconds(text: str | None) -> float | None:
+def tls_context(settings: UplinkTable) -> ssl.SSLContext:
+    """TLS 1.3, checked against the system's authorities or ``uplink.ca_file``. Raises ConfigError."""
     try:
-        return min(max(float(text), 0.0), 3600.0) if text else None
-    except ValueError:
-        return None
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"is no readable PEM file of certificates: {error}", path=settings.ca_file, field="uplink.ca_file"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
