@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import ipaddress
@@ -247,7 +248,8 @@ class _CheckedResolver(AbstractResolver):
             if self._allow_private or is_public(str(place[0]))
         ]
         if not allowed:
-            raise OSError(f"{host} has only private addresses; set allow_private = true if that is meant")
+            # With a number, because what aiohttp tells of it is the text that goes with one.
+            raise OSError(errno.EACCES, f"{host} has only private addresses; set allow_private = true if that is meant")
         return allowed
 
     async def close(self) -> None:
