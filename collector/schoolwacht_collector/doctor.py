@@ -129,7 +129,7 @@ def _port(field: str, listen: str) -> Finding:
 def _is_collector(host: str, port: int) -> bool:
     """Whether what listens there speaks HTTP as the collector's intake and console do."""
     try:
-        with socket.create_connection((host, port), timeout=2) as connection:
+        with socket.create_connection((host, port), timeout=1) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = connection.recv(4096)
     except OSError:

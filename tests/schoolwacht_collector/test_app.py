@@ -19,13 +19,15 @@ from schoolwacht.errors import ConfigError, StoreError
 from schoolwacht.wire import Verdict
 from schoolwacht_collector import secret
 from schoolwacht_collector.app import Collector, running
-from schoolwacht_collector.config import ConsoleSettings, IntakeSettings, Settings, local
+from schoolwacht_collector.config import ConsoleSettings, IntakeSettings, Settings, StoreName, StoreSettings, local
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search
+from schoolwacht_collector.index.settings import ElasticsearchSettings
 from schoolwacht_collector.notify.port import Attempt
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import Indicator, IndicatorType, Severity
 from schoolwacht_collector.registry import enrol
 from schoolwacht_collector.tlp import Tlp
+from tests.schoolwacht_collector.index.stores import wipe
 from tests.schoolwacht_collector.serving import NOW, SCHOOL, batch, deliver, flow, post
 
 BAD = "203.0.113.66"
@@ -230,3 +232,35 @@ async def test_an_event_of_any_age_keeps_its_time_inside_another_program(tmp_pat
         await deliver(collector.intake_url, key, [flow(timestamp=NOW.replace(year=2009))])
         (row,) = await rows(collector, Kind.EVENT)
         assert row["@timestamp"].startswith("2009-")
+
+
+async def test_with_elasticsearch_too_an_alert_is_notified_and_a_batch_sent_three_times_adds_nothing(
+    tmp_path: Path, elasticsearch_url: str, index_prefix: str
+) -> None:
+    kept = Kept()
+    store = StoreSettings(
+        kind=StoreName.ELASTICSEARCH,
+        elasticsearch=ElasticsearchSettings(urls=(elasticsearch_url,), prefix=index_prefix),
+    )
+    settings = msgspec.structs.replace(local(tmp_path), store=store)
+    try:
+        async with running(settings, notifiers=[kept], init=True) as collector:
+            indicator = Indicator(id="i1", timestamp=datetime.now(UTC), type=IndicatorType.ADDRESS, value=BAD)
+            await collector.store.put_many(Kind.INDICATOR, [indicator])
+            await collector.matching.load()
+            key = (await enrol(collector.store, "gateway-1", [SCHOOL])).key
+            events = [flow(destination_ip=BAD), *(flow(source_port=number) for number in range(1, 30))]
+            for _ in range(3):
+                reply = await deliver(collector.intake_url, key, events)
+                assert reply.verdicts == [Verdict.DELIVERED] * 30
+            await asyncio.wait_for(kept.came.wait(), 30)
+
+            async def all_there() -> bool:
+                return len(await rows(collector, Kind.EVENT)) >= 30
+
+            await until(all_there)
+            assert len(await rows(collector, Kind.EVENT)) == 30
+            assert len(await rows(collector, Kind.SIGNAL)) == 1
+            assert len(await rows(collector, Kind.ALERT)) == 1
+    finally:
+        await wipe(elasticsearch_url, index_prefix)

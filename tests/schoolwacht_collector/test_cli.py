@@ -16,11 +16,16 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from schoolwacht.wire import Verdict
 from schoolwacht_collector import secret
+from schoolwacht_collector.app import make_store
 from schoolwacht_collector.cli import main
+from schoolwacht_collector.config import load
+from schoolwacht_collector.index.port import SECTOR, Kind, Search
+from schoolwacht_collector.query.ast import All
 from tests.schoolwacht_collector.serving import deliver, flow
 
 COMMANDS = ["init", "serve", "enrol", "disable", "enable", "migrate", "doctor"]
@@ -226,25 +231,32 @@ def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the collector did not become ready")
 
 
+def serve(config: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A collector process and the URL of its intake."""
+    port = next(line for line in config.read_text().splitlines() if "listen" in line).split(":")[1].strip('"')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "schoolwacht_collector.cli", "serve", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != secret.VARIABLE},
+    )
+    return process, f"http://127.0.0.1:{port}"
+
+
 def test_serve_takes_batches_and_ends_on_sigterm(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "--config", str(config)])
     capsys.readouterr()
     enrol(config, "--json")
     key = answer(capsys)["key"]
-    port = next(line for line in config.read_text().splitlines() if "listen" in line).split(":")[1].strip('"')
-    url = f"http://127.0.0.1:{port}"
-    environment = {name: value for name, value in os.environ.items() if name != secret.VARIABLE}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "schoolwacht_collector.cli", "serve", "--config", str(config)],
-        stderr=subprocess.PIPE,
-        env=environment,
-    )
+    process, url = serve(config)
     try:
         wait_ready(url, process)
         reply = asyncio.run(deliver(url, key, [flow(source_ip="10.9.8.7"), flow(source_ip="nonsense")]))
         assert reply.verdicts == [Verdict.DELIVERED, Verdict.REJECTED]
         assert main(["doctor", "--config", str(config), "--json"]) == 0
-        assert findings(capsys)["intake.listen"] == ("ok", f"127.0.0.1:{port}: a collector listens there")
+        assert findings(capsys)["intake.listen"] == (
+            "ok",
+            f"{url.removeprefix('http://')}: a collector listens there",
+        )
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=30)
     finally:
@@ -262,3 +274,55 @@ def test_serve_takes_batches_and_ends_on_sigterm(config: Path, capsys: pytest.Ca
         (config.parent / "state" / "secret").read_text().strip(),
     ):
         assert planted.encode() not in log
+
+
+async def _deliver_until_killed(url: str, key: str, process: subprocess.Popen[bytes]) -> set[int]:
+    """Sequences that were acknowledged before the process was killed in the middle of the load."""
+    acknowledged: set[int] = set()
+    killed = asyncio.Event()
+
+    async def agent(place: int) -> None:
+        for number in range(place * 1000, place * 1000 + 1000):
+            first = 1 + 20 * number
+            try:
+                reply = await deliver(url, key, [flow() for _ in range(20)], first=first)
+            except (aiohttp.ClientError, ConnectionError):
+                return
+            assert reply.verdicts == [Verdict.DELIVERED] * 20
+            acknowledged.update(range(first, first + 20))
+            if len(acknowledged) >= 1000 and not killed.is_set():
+                process.kill()
+                killed.set()
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(agent(place) for place in range(6)))
+    return acknowledged
+
+
+def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    enrol(config, "--json")
+    key = answer(capsys)["key"]
+    process, url = serve(config)
+    try:
+        wait_ready(url, process)
+        acknowledged = asyncio.run(_deliver_until_killed(url, key, process))
+    finally:
+        process.kill()
+        process.communicate()
+    assert len(acknowledged) >= 1000
+
+    async def stored() -> set[int]:
+        store = make_store(load(config))
+        await store.open()
+        try:
+            page = await store.search(Search(Kind.EVENT, All(), SECTOR, limit=10_000))
+        finally:
+            await store.close()
+        assert page.next is None
+        return {row["event.sequence"] for row in page.rows}
+
+    assert acknowledged <= asyncio.run(stored())
