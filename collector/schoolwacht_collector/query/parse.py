@@ -16,8 +16,8 @@ address compares by meaning, whatever its spelling. A word without a field searc
 was involved (``related.ip``); anything else as a part of the text in :data:`BARE_FIELDS`, capitals or not, and as a
 whole hash (``related.hash``).
 
-Refused, with the column and the way to write it: what :mod:`.prepare` refuses, fuzzy (~), proximity, boost (^) and
-regular expressions, and a word after an unquoted text (``rule.name:ET SCAN``).
+Refused, with the column and the way to write it: what :mod:`.prepare` refuses (fuzzy, proximity, boost and regular
+expressions among it), and a word after an unquoted text (``rule.name:ET SCAN``).
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def parse(text: str, *, now: datetime | None = None) -> Node:
 def _syntax_error(message: str, prepared: Prepared) -> QueryError:
     at = _AT.search(message)
     if at is None:
-        return QueryError("the query ends too early: a value or a condition is missing", column=len(prepared.text) + 1)
+        return QueryError(
+            "the query ends too early: a value or a condition is missing", column=prepared.column(len(prepared.text))
+        )
     position = int(at[1])
     found = re.match(r"\w+|.", prepared.text[position:], re.DOTALL)
     return QueryError(
@@ -152,7 +154,6 @@ class _Reader:
         return self._value(found, value)
 
     def _value(self, found: Field, item: _Item) -> Node:
-        self._refuse_unsupported(item)
         try:
             match item:
                 case tree.Phrase():
@@ -181,7 +182,6 @@ class _Reader:
         return None if item.value == "*" else _unescaped(item.value)
 
     def _bare(self, item: _Item) -> Node:
-        self._refuse_unsupported(item)
         if isinstance(item, tree.Phrase):
             return self._anywhere(_unquoted(item.value), item)
         if not isinstance(item, tree.Word):
@@ -202,21 +202,17 @@ class _Reader:
             return Within("related.ip", network)
         return Or((Contains(BARE_FIELDS, text), Equals("related.hash", text.lower())))
 
-    def _refuse_unsupported(self, item: _Item) -> None:
-        for shape, name, instead in _UNSUPPORTED:
-            if isinstance(item, shape):
-                raise QueryError(f"{name} cannot be searched; {instead}", column=self._column(item))
-
     def _refuse_loose_words(self, operation: _Item, inside: Field | None) -> None:
         """``rule.name:ET SCAN``: the second word would be searched elsewhere, which nobody means."""
         before: Any = None
         for child in operation.children:
-            if inside is None and isinstance(child, tree.Word) and _ends_in_text(before):
+            named = _unquoted_text(before)
+            if inside is None and isinstance(child, tree.Word) and named is not None:
                 word = _unescaped(child.value)
                 if addresses.packed(word) is None and addresses.network(word) is None:
-                    value = f"{before.expr.value} {word}"
+                    value = f"{named.expr.value} {word}"
                     raise QueryError(
-                        f'a text of several words stands in quotes: {before.name}:"{value}"; '
+                        f'a text of several words stands in quotes: {named.name}:"{value}"; '
                         f"if the words are apart, write AND between them",
                         column=self._column(child),
                     )
@@ -234,20 +230,15 @@ class _Reader:
 
 # Fields of records and signals that hold an address as text.
 _ADDRESS_TEXTS = ("signal.entity", "threat.indicator.name")
-_UNSUPPORTED: tuple[tuple[Any, str, str], ...] = (
-    (tree.Fuzzy, "words alike (~)", "use * and ?"),
-    (tree.Proximity, "words near each other (~)", "use AND"),
-    (tree.Boost, "weight (^)", "rows are ordered by time"),
-    (tree.Regex, "a regular expression", "use * and ?, or put a path in quotes"),
-)
 
 
-def _ends_in_text(item: Any) -> bool:
+def _unquoted_text(item: Any) -> Any:
+    """The search of a text field for a word without quotes, if that is what the condition is, negated or not."""
     if isinstance(item, (tree.Plus, tree.Prohibit, tree.Not)):
         item = item.a
     if not isinstance(item, tree.SearchField) or not isinstance(item.expr, tree.Word) or item.name == _EXISTS:
-        return False
-    return field(_unescaped(item.name)).type is Type.KEYWORD
+        return None
+    return item if field(_unescaped(item.name)).type is Type.KEYWORD else None
 
 
 def _word(found: Field, value: str, now: datetime) -> Node:

@@ -39,6 +39,12 @@ _WITH_COLONS = re.compile(
 _NEGATIVE = re.compile(r"^-[0-9.]+$")
 _NEEDS_ESCAPE = re.compile(r"[:/+^~<>?-]")
 
+_MODIFIER = re.compile(r"(?:\\.|[^~^\\])*([~^])", re.DOTALL)
+_MODIFIERS = {
+    "~": ("what is alike or near (~)", "use * and ?, or AND"),
+    "^": ("weight (^)", "rows are ordered by time"),
+}
+
 
 class Prepared(NamedTuple):
     """A query that luqum reads as it was meant; ``inserted`` holds the places of the backslashes that were added."""
@@ -129,10 +135,13 @@ class _Scan:
             raise QueryError(
                 f'operators have capitals: {_OPERATORS[word]}; a word stands in quotes: "{word}"', column=place + 1
             )
+        if found := _MODIFIER.match(word):
+            name, instead = _MODIFIERS[found[1]]
+            raise QueryError(f"{name} cannot be searched; {instead}", column=place + found.start(1) + 1)
         in_range = bool(self.open) and self.open[-1][0] != "("
         if in_range or self._value_of_field(place):
             self._value(word, place)
-        elif (parts := _FIELD.match(word)) and addresses.packed(word.split("/", maxsplit=1)[0]) is None:
+        elif (parts := _FIELD.match(word)) and not _is_address(word.lstrip("+-")):
             self._emit(word[: parts.start("value")])
             if parts["value"]:
                 self._value(parts["value"], place + parts.start("value"))
@@ -153,12 +162,7 @@ class _Scan:
             raise QueryError(
                 "regular expressions cannot be searched; use * and ?, or put a path in quotes", column=place + 1
             )
-        if (
-            addresses.packed(value) is not None
-            or addresses.network(value) is not None
-            or _WITH_COLONS.match(value)
-            or _NEGATIVE.match(value)
-        ):
+        if _is_address(value) or _WITH_COLONS.match(value) or _NEGATIVE.match(value):
             self._emit_escaped(value)
         elif ":" in re.sub(r"\\.", "", value):
             raise QueryError(f'a value with a colon stands in quotes: "{value}"', column=place + 1 + value.index(":"))
@@ -183,3 +187,7 @@ class _Scan:
     def _emit(self, text: str) -> None:
         self.out.append(text)
         self.length += len(text)
+
+
+def _is_address(text: str) -> bool:
+    return addresses.packed(text) is not None or addresses.network(text) is not None
