@@ -5,8 +5,10 @@ The figure is the coefficient of variation of the intervals (standard deviation 
 of RITA go with the signal, so that an analyst sees why: how even the intervals are around their median (Bowley skew and
 median absolute deviation), and how even the sizes are.
 
-Memory: 1 kB a pair and server name (64 starts and sizes), 8,192 of them. Kept out: conversations without an answer,
-and means below ``least_seconds``, which belong to pages that reload and to games.
+Calls within a minute of each other are told, but as information: pages that reload and games do that, too. From
+``low_seconds`` on it is low, from ``medium_seconds`` on medium.
+
+Memory: 1 kB a pair and server name (64 starts and sizes), 8,192 of them. Kept out: conversations without an answer.
 Source of the scores: RITA (Active Countermeasures), "beacon" analysis.
 """
 
@@ -37,8 +39,10 @@ class BeaconSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     flows: Annotated[int, Meta(ge=5, le=_STARTS, description="D18: conversations of one pair and server name.")] = 20
     variation: Annotated[float, Meta(gt=0, le=1, description="D18: coefficient of variation at most.")] = 0.2
-    least_seconds: Annotated[float, Meta(gt=0, description="D18: mean interval at least, seconds.")] = 60
-    medium_seconds: Annotated[float, Meta(gt=0, description="D18: mean interval from which it is medium.")] = 600
+    low_seconds: Annotated[float, Meta(gt=0, description="D18: mean interval from which it is low, seconds.")] = 60
+    medium_seconds: Annotated[float, Meta(gt=0, description="D18: mean interval from which it is medium, seconds.")] = (
+        600
+    )
 
 
 class Scores(NamedTuple):
@@ -96,7 +100,7 @@ class Beacon:
     def _judge(self, event: Event, calls: _Calls, name: str | None) -> Iterator[Event]:
         settings = self._settings
         scores = score(sorted(calls.starts), calls.sizes)
-        if scores is None or scores.variation > settings.variation or scores.mean < settings.least_seconds:
+        if scores is None or scores.variation > settings.variation:
             return
         at = calls.starts[-1]
         if not calls.ladder.speaks(calls.total, settings.flows, at, quiet=20 * scores.mean):
@@ -111,7 +115,8 @@ class Beacon:
             event,
             message,
             first=min(calls.starts),
-            severity="Major" if scores.mean >= settings.medium_seconds else "Minor",
+            severity="Minor" if scores.mean >= settings.low_seconds else "Informational",
+            confidence="Medium" if scores.mean >= settings.medium_seconds else "Low",
             detail={
                 "flows": calls.total,
                 "mean_seconds": scores.mean,

@@ -27,6 +27,7 @@ def raise_signal(
     *,
     first: float,
     severity: str | None = None,
+    confidence: str | None = None,
     destination: bool = True,
     port: bool = True,
     detail: Mapping[str, str | float | None],
@@ -39,6 +40,7 @@ def raise_signal(
         message: one plain English sentence with the figures.
         first: when the pattern began, seconds since 1970.
         severity: instead of the rule's own.
+        confidence: instead of the rule's own.
         destination: whether the pattern is about one destination; else the signal names none.
         port: whether it is about one destination port.
         detail: figures for the analyst, into ``nsm.detail``; None is left out.
@@ -64,7 +66,7 @@ def raise_signal(
         rule_ruleset="behaviour",
         signal_detection=rule.id,
         signal_severity=severity or rule.severity,
-        signal_confidence=rule.confidence,
+        signal_confidence=confidence or rule.confidence,
         threat_technique_id=[rule.technique],
         nsm_detail={
             name: clip(_text(value), KEYWORD_MAX)

@@ -45,4 +45,4 @@ def test_replies_to_many_client_ports_are_no_scan() -> None:
 
 
 def test_a_page_with_many_connections_is_no_scan() -> None:
-    assert found(flow(n / 10, port=443, source_port=40000 + n, reply=ANSWERED) for n in range(200)) == []
+    assert "D01" not in found(flow(n / 10, port=443, source_port=40000 + n, reply=ANSWERED) for n in range(200))
