@@ -181,10 +181,9 @@ class IndicatorSet:
         domains = self._domains
         found: list[Indicator] = []
         if domains:
-            labels = name.lower().rstrip(".").rsplit(".", self._labels)
-            if len(labels) > self._labels:
-                del labels[0]
-            suffix = ".".join(labels)
+            suffix = name.lower().rstrip(".")
+            if suffix.count(".") >= self._labels:
+                suffix = suffix.split(".", suffix.count(".") - self._labels + 1)[-1]
             while suffix:
                 if (indicator := domains.get(suffix)) is not None:
                     found.append(indicator)

@@ -48,6 +48,7 @@ _OWN4 = tuple(
 _GLOBAL6 = ipaddress.IPv6Network("2000::/3")
 
 _HEX = re.compile(r"^[0-9a-f]+$")
+_PAIRS = re.compile(r"^(?:[0-9a-f]{2}:){15,}[0-9a-f]{2}$")
 _JA4 = re.compile(r"^[tqd](?:1[0-3]|s[23]|d[123]|00)[di][0-9]{4}[0-9a-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}$")
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 _LOOKS_LIKE_ADDRESS = re.compile(r"^[0-9.]+(?:/[0-9]+)?$|^[0-9a-f:.]*:[0-9a-f:.]*(?:/[0-9]+)?$")
@@ -64,15 +65,15 @@ _OF_NOTHING = frozenset(hashlib.new(name, b"", usedforsecurity=False).hexdigest(
 def guess_type(value: str) -> IndicatorType:
     """The type that a value has by its form. Raises IndicatorError where no form fits."""
     text = _refang(value)
+    digits = text.replace(":", "") if _PAIRS.match(text) else text
+    if _HEX.match(digits):
+        for kind, (_, length) in _DIGESTS.items():
+            if len(digits) == length:
+                return kind
     if _LOOKS_LIKE_ADDRESS.match(text) and (":" in text or text.count(".") == 3 or "/" in text):
         return IndicatorType.NETWORK if "/" in text else IndicatorType.ADDRESS
     if _JA4.match(text):
         return IndicatorType.JA4
-    bare = text.replace(":", "")
-    if _HEX.match(bare) and "." not in text:
-        for kind, (_, length) in _DIGESTS.items():
-            if len(bare) == length:
-                return kind
     if "." in text:
         return IndicatorType.DOMAIN
     raise IndicatorError(
@@ -147,6 +148,8 @@ def _domain(value: str) -> str:
         pass
     else:
         raise IndicatorError(f'"{value}" is an address; give it the type address', field="value")
+    if name.rpartition(".")[2].isdigit():
+        raise IndicatorError(f'"{value}" is no domain name: no top-level domain is a number', field="value")
     if split(name)[0] is None:
         raise IndicatorError(
             f'"{value}" is a public suffix or a single label: it would match domains of many owners', field="value"

@@ -105,7 +105,7 @@ async def test_a_receiver_that_fails_now_and_then_gets_each_under_one_id(store: 
         3: -0.1,
         6: web.Response(status=503),
     }
-    async with receiving(Receiver(answer=lambda place: faults.get(place))) as receiver:
+    async with receiving(Receiver(answer=lambda place: faults.pop(place, None))) as receiver:
         await opened(store, 10)
         async with running(store, webhook(receiver.url)):
             await until(all_in(store, "delivered", number=10), seconds=40)
