@@ -1,7 +1,8 @@
 """D19 and D20: data in the names that are asked (ATT&CK T1071.004, T1572), and D21: commands in TXT answers.
 
 D19 looks at one client and one registrable domain: many different, long names. D20 at one client and one resolver,
-whatever the domains: tunnels that spread over domains. D21 at one client and domain: mostly TXT, many of them.
+whatever the domains: tunnels that spread over domains. D21 at one client and domain: many TXT queries, and
+little else than types that carry data (real channels take turns among TXT, MX and CNAME).
 Kept out: block lists and content networks ask many names but short ones (measured: 177 names of mean length 17; tunnels
 78 and 167); mail hosts ask TXT for SPF, DKIM and DMARC names. Memory: 200 bytes a name within the window, 4,096
 clients and domains.
@@ -18,11 +19,13 @@ from schoolwacht.domains import split
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import KEPT, Distinct, Growth, Ladder, Recent
+from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Rate, Recent
 
 TUNNEL = Rule("D19", "DNS tunnel below one domain", "Major", "High", "T1071.004", "command and control")
 SPREAD = Rule("D20", "DNS tunnel through a resolver", "Major", "Medium", "T1572", "command and control")
 COMMANDS = Rule("D21", "Command channel over DNS TXT", "Major", "Medium", "T1071.004", "command and control")
+#: Types whose answers carry data and that programs of people seldom ask: channels take turns among them.
+_CARRIERS = frozenset({"TXT", "NULL", "MX", "CNAME", "SRV", "KEY"})
 _MAIL_LABELS = frozenset({"_dmarc", "_domainkey", "_spf", "_mta-sts", "_smtp"})
 
 
@@ -36,7 +39,10 @@ class DnsTunnelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     mean_name: Annotated[int, Meta(ge=1, description="D20: their mean length, more than.")] = 60
     txt_seconds: Annotated[int, Meta(ge=10, le=86400, description="D21: window in seconds.")] = 600
     txt_queries: Annotated[int, Meta(ge=5, description="D21: TXT queries below one domain in it.")] = 20
-    txt_percent: Annotated[int, Meta(ge=1, le=100, description="D21: share of TXT among all queries below it.")] = 80
+    txt_percent: Annotated[
+        int,
+        Meta(ge=1, le=100, description="D21: share of TXT and other types that carry data among all queries below it."),
+    ] = 80
 
 
 class _Names:
@@ -58,6 +64,15 @@ class _Names:
         return self.seen.weight / max(1, len(self.seen))
 
 
+class _Commanded:
+    __slots__ = ("ladder", "queries", "texts")
+
+    def __init__(self) -> None:
+        self.queries = Rate()
+        self.texts = Rate()
+        self.ladder = Ladder()
+
+
 class DnsTunnel:
     """Detectors D19, D20 and D21: they look at the same queries."""
 
@@ -68,7 +83,7 @@ class DnsTunnel:
         self._settings = settings
         self._domains: Recent[tuple[str | None, str], _Names] = Recent(4096, _Names)
         self._resolvers: Recent[tuple[str | None, str | None], _Names] = Recent(4096, _Names)
-        self._texts: Recent[tuple[str | None, str], Growth] = Recent(4096, Growth)
+        self._commanded: Recent[tuple[str | None, str], _Commanded] = Recent(4096, _Commanded)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this query completes."""
@@ -119,15 +134,17 @@ class DnsTunnel:
         text = event.dns_question_type == "TXT"
         if text and not _MAIL_LABELS.isdisjoint(below.split(".")):
             return
-        queries = self._texts.of((event.source_ip, domain))
-        total = queries.rate.add(at, settings.txt_seconds, int(text))
-        texts = queries.rate.weight
-        if texts * 100 < total * settings.txt_percent:
+        asked = self._commanded.of((event.source_ip, domain))
+        total = asked.queries.add(at, settings.txt_seconds, int(event.dns_question_type in _CARRIERS))
+        if not text:
             return
-        if queries.ladder.speaks(texts, settings.txt_queries, at, settings.txt_seconds):
+        texts = asked.texts.add(at, settings.txt_seconds)
+        if asked.queries.weight * 100 < total * settings.txt_percent:
+            return
+        if asked.ladder.speaks(texts, settings.txt_queries, at, settings.txt_seconds):
             message = f"{event.source_ip} asked {texts} TXT records below {domain} within {settings.txt_seconds} s"
             yield raise_signal(
-                COMMANDS, event, message, first=queries.rate.first(), detail={"queries": texts, "domain": domain}
+                COMMANDS, event, message, first=asked.texts.first(), detail={"queries": texts, "domain": domain}
             )
 
     def _reported(self, event: Event, domain: str) -> bool:
@@ -136,4 +153,4 @@ class DnsTunnel:
 
     def state(self) -> Iterable[Bounded]:
         """Tables."""
-        return (self._domains, self._resolvers, self._texts)
+        return (self._domains, self._resolvers, self._commanded)

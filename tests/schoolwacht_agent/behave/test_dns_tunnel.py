@@ -38,3 +38,12 @@ def test_a_mail_host_asking_for_spf_dkim_and_dmarc_is_not() -> None:
 
 def test_a_domain_with_some_txt_among_other_queries_is_not() -> None:
     assert found(query(n, f"host{n}.cdn.example", "TXT" if n % 2 else "A") for n in range(60)) == []
+
+
+def test_a_channel_that_takes_turns_among_txt_mx_and_cname_is_found() -> None:
+    kinds = ("TXT", "MX", "CNAME")
+    assert found(query(n, f"{label(18, n)}.cmd.example", kinds[n % 3]) for n in range(60)) == ["D21"]
+
+
+def test_a_mail_host_that_asks_mx_and_spf_of_many_domains_is_not() -> None:
+    assert found(query(n, f"school{n}.example", ("MX", "TXT")[n % 2]) for n in range(200)) == []
