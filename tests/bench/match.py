@@ -28,9 +28,9 @@ def main() -> None:
     number = parser.parse_args().events
     rng = random.Random(24)
     indicators = _indicators(rng)
-    began = time.perf_counter()
+    began = time.process_time()
     built = IndicatorSet.build(indicators, now=NOW)
-    print(f"build   {built.size:,} indicators in {time.perf_counter() - began:.2f} s")
+    print(f"build   {built.size:,} indicators in {time.process_time() - began:.2f} s")
     bad = [one.value for one in indicators if one.type == "address"]
     warm = _events(rng, number, bad, hosts=5000)
     cold = _events(rng, number, bad, hosts=None)
@@ -44,10 +44,10 @@ def main() -> None:
 
 
 def _timed(act: Callable[[Event], object], events: Sequence[Event]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     for event in events:
         act(event)
-    return (time.perf_counter() - began) / len(events) * 1e6
+    return (time.process_time() - began) / len(events) * 1e6
 
 
 def _floor(values: Sequence[str]) -> Callable[[Event], object]:
