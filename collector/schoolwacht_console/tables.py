@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,12 +24,17 @@ SEVERITY_STYLES = {
 }
 
 
+#: Columns of a terminal below which the less important facts of a table are left out.
+ROOMY = 132
+_ANY_WIDTH = 10_000
+
+
 class Column(NamedTuple):
-    """A column: its heading, whether its figures stand right, and whether it may break into lines."""
+    """A column: its heading, whether its figures stand right, and its least width if it may break into lines."""
 
     heading: str
     right: bool = False
-    wraps: bool = False
+    wraps: int = 0
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Table:
@@ -40,6 +46,7 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Ta
             justify="right" if column.right else "left",
             no_wrap=not column.wraps,
             overflow="fold" if column.wraps else "ellipsis",
+            min_width=column.wraps or None,
         )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
@@ -51,21 +58,19 @@ def plain(text: str, style: str = "") -> Text:
     return Text(inert(text), style=style)
 
 
-def alerts(found: Iterable[Mapping[str, Any]]) -> Table:
-    """Alerts (flat rows): severity, score, rule, title, school, entity, count, first, last, technique."""
+def alerts(found: Iterable[Mapping[str, Any]], *, roomy: bool = True) -> Table:
+    """Alerts (flat rows): severity, score, rule, title, entity, count, last; if roomy, school, first and technique."""
     columns = (
         Column("Severity"),
         Column("Score", right=True),
         Column("Rule"),
-        Column("Title", wraps=True),
-        Column("School"),
-        Column("Entity", wraps=True),
+        Column("Title", wraps=22),
+        Column("Entity", wraps=10),
         Column("Signals", right=True),
-        Column("First (UTC)"),
         Column("Last (UTC)"),
-        Column("Technique", wraps=True),
+        *((Column("First (UTC)"), Column("Technique", wraps=9), Column("School")) if roomy else ()),
     )
-    return table(columns, (_alert(row) for row in found))
+    return table(columns, (_alert(row)[: len(columns)] for row in found))
 
 
 def triage(found: Iterable[Mapping[str, Any]]) -> Table:
@@ -74,9 +79,9 @@ def triage(found: Iterable[Mapping[str, Any]]) -> Table:
         Column("Id"),
         Column("Severity"),
         Column("State"),
-        Column("Title", wraps=True),
+        Column("Title", wraps=12),
         Column("School"),
-        Column("Entity", wraps=True),
+        Column("Entity", wraps=12),
         Column("Signals", right=True),
         Column("Last (UTC)"),
     )
@@ -106,7 +111,7 @@ def events(found: Iterable[Mapping[str, Any]]) -> Table:
         Column("School"),
         Column("Source"),
         Column("Destination"),
-        Column("What was seen", wraps=True),
+        Column("What was seen", wraps=12),
     )
     return table(
         columns,
@@ -127,7 +132,7 @@ def agents(found: Iterable[Mapping[str, Any]]) -> Table:
     """Agents and their counters."""
     columns = (
         Column("Agent"),
-        Column("Schools", wraps=True),
+        Column("Schools", wraps=12),
         Column("Board"),
         Column("Last heard of (UTC)"),
         Column("Stored", right=True),
@@ -157,12 +162,12 @@ def indicators(found: Iterable[Mapping[str, Any]]) -> Table:
     """Indicators."""
     columns = (
         Column("Type"),
-        Column("Value", wraps=True),
+        Column("Value", wraps=12),
         Column("Provider"),
         Column("Confidence"),
         Column("TLP"),
         Column("Valid until (UTC)"),
-        Column("Description", wraps=True),
+        Column("Description", wraps=12),
     )
     return table(
         columns,
@@ -183,9 +188,7 @@ def indicators(found: Iterable[Mapping[str, Any]]) -> Table:
 
 def facts(row: Mapping[str, Any]) -> Table:
     """Every field of one row, a line each."""
-    return table(
-        (Column("Field"), Column("Value", wraps=True)), ((name, value_text(row[name])) for name in sorted(row))
-    )
+    return table((Column("Field"), Column("Value", wraps=12)), ((name, value_text(row[name])) for name in sorted(row)))
 
 
 def severity(row: Mapping[str, Any]) -> Text:
@@ -197,8 +200,14 @@ def severity(row: Mapping[str, Any]) -> Text:
 def show(console: Console, made: Table) -> None:
     """Print a table; where nobody looks (a pipe) it is as wide as it needs."""
     if not console.is_terminal:
-        console = Console(file=console.file, width=max(console.measure(made).maximum, 80), color_system=None)
+        wide = Console(width=_ANY_WIDTH)
+        console = Console(file=console.file, width=Measurement.get(wide, wide.options, made).maximum, color_system=None)
     console.print(made, emoji=False, highlight=False, markup=False)
+
+
+def is_roomy(console: Console) -> bool:
+    """Whether tables may show all their facts."""
+    return not console.is_terminal or console.width >= ROOMY
 
 
 def _alert(row: Mapping[str, Any]) -> Sequence[str | Text]:
@@ -207,10 +216,10 @@ def _alert(row: Mapping[str, Any]) -> Sequence[str | Text]:
         str(row["alert.score"]),
         str(row.get("signal.detection") or row["rule.id"]),
         row["alert.title"],
-        row["school.location"],
         row["signal.entity"],
         str(row["alert.count"]),
-        clock(row["alert.first"]),
         clock(row["alert.last"]),
+        clock(row["alert.first"]),
         ", ".join(row.get("threat.technique.id") or ()),
+        row["school.location"],
     )
