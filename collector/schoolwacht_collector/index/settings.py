@@ -21,6 +21,10 @@ class SqliteSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     search_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="A search that takes longer than this is stopped with an error.")
     ] = 30.0
+    busy_seconds: Annotated[
+        float,
+        Meta(gt=0, le=60, description="How long a write waits for another process that is writing the same file."),
+    ] = 5.0
 
 
 class ElasticsearchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,8 +18,8 @@ from schoolwacht_collector.records import RECORDS
 
 #: ``PRAGMA user_version`` of files with these tables.
 VERSION = 1
-#: Seconds that one process waits for another's transaction.
-BUSY_SECONDS = 5.0
+# A reader waits only while a file is being made or recovered.
+_READER_SECONDS = 5.0
 _PAGE_BYTES = 8192
 
 _EVENT_COLUMNS: Columns = MappingProxyType(
@@ -83,16 +83,17 @@ DAY_SCHEMA = "".join(_DAY_TABLE.format(table=kind.value) for kind in sorted(DOCU
 STATE_SCHEMA = "".join(_RECORD_TABLE.format(table=kind.value) for kind in RECORDS) + _PROBE_TABLE
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, busy_seconds: float, create: bool = False) -> sqlite3.Connection:
     """A connection for writing, in explicit transactions. Any one thread at a time may use it.
 
+    It waits ``busy_seconds`` for another process's transaction.
     Raises sqlite3.Error, also if the file is not there and ``create`` is not set.
     """
     mode = "rwc" if create else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=busy_seconds,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -114,7 +115,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=_READER_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )

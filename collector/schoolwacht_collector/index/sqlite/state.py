@@ -22,8 +22,9 @@ from schoolwacht_collector.records import RECORDS
 class State:
     """One connection, used by one thread at a time. Every method blocks and raises StoreError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float) -> None:
         self.path = path
+        self.busy_seconds = busy_seconds
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class State:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = schema.connect(self.path)
+            self._connection = schema.connect(self.path, busy_seconds=self.busy_seconds)
         return self._connection
 
     @contextmanager

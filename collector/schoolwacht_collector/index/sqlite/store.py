@@ -42,8 +42,8 @@ class SqliteStore:
         if not settings.directory:
             raise ConfigError("names no directory for the SQLite files", field="store.sqlite.directory")
         self._directory = Path(settings.directory)
-        self._state = State(files.state_file(self._directory))
-        self._writer = Writer(self._directory)
+        self._state = State(files.state_file(self._directory), busy_seconds=settings.busy_seconds)
+        self._writer = Writer(self._directory, busy_seconds=settings.busy_seconds)
         self._reader = Reader(self._directory, seconds=settings.search_seconds)
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-prepare")
         self._recording = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
@@ -112,7 +112,7 @@ class SqliteStore:
         path = files.state_file(self._directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            connection = schema.connect(path, create=True)
+            connection = schema.connect(path, busy_seconds=self._state.busy_seconds, create=True)
             try:
                 schema.lay_out(connection, schema.STATE_SCHEMA)
             finally:

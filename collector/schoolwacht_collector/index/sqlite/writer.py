@@ -83,8 +83,9 @@ _THERE = Outcome(Verdict.DELIVERED, created=False)
 class Writer:
     """Owns the connections that write the days' files."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, busy_seconds: float) -> None:
         self.directory = directory
+        self.busy_seconds = busy_seconds
         #: Why the newest write of a day's file failed; a write that succeeds takes the day off.
         self.troubles: dict[int, str] = {}
         self._queue: queue.SimpleQueue[_Job | _Probe | None] = queue.SimpleQueue()
@@ -188,7 +189,7 @@ class Writer:
         if (known := self._open.get(day)) is not None:
             self._open.move_to_end(day)
             return known
-        connection = schema.connect(path, create=True)
+        connection = schema.connect(path, busy_seconds=self.busy_seconds, create=True)
         try:
             schema.lay_out(connection, schema.DAY_SCHEMA)
             if day in self._suspect:
