@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from schoolwacht import config as loader
 from schoolwacht.errors import ConfigError
+from schoolwacht_agent.behave import BehaveSettings
 
 KEY_VARIABLE = "SCHOOLWACHT_AGENT_KEY"
 
@@ -82,7 +83,8 @@ class SuricataTable(_Table, frozen=True):
         Meta(description="EVE file of a Suricata that somebody else runs; empty: the agent runs Suricata itself."),
     ] = ""
     eve_from_start: Annotated[
-        bool, Meta(description="Read that EVE file from its start the first time, not from its end.")
+        bool,
+        Meta(description="Read that EVE file and its rotated ones from their start the first time, not from the end."),
     ] = False
     own_rules: Annotated[
         bool,
@@ -126,6 +128,9 @@ class SourceTable(_Table, frozen=True):
         EngineName, Meta(description="Which engine reads the packets; auto takes Suricata where it is installed.")
     ] = EngineName.AUTO
     interface: Annotated[str, Meta(max_length=15, description="Network interface that sees the mirrored traffic.")] = ""
+    home: Annotated[
+        tuple[str, ...], Meta(description="Networks that signatures know as HOME_NET; empty: those of agent.home.")
+    ] = ()
     suricata: SuricataTable = SuricataTable()
     packets: PacketsTable = PacketsTable()
 
@@ -184,6 +189,7 @@ class Settings(_Table, frozen=True):
 
     agent: AgentTable
     source: SourceTable = SourceTable()
+    behave: BehaveSettings = BehaveSettings()
     spool: SpoolTable = SpoolTable()
     uplink: UplinkTable = field(default_factory=UplinkTable)
 
@@ -195,16 +201,19 @@ def load(path: Path) -> Settings:
         check(settings)
     except ConfigError as error:
         raise ConfigError(error.message, path=str(path), field=error.field) from error
-    return settings
+    if settings.source.home:
+        return settings
+    return structs.replace(settings, source=structs.replace(settings.source, home=settings.agent.home))
 
 
 def check(settings: Settings) -> None:
     """What the types cannot say: networks are networks, collectors are safe URLs. Raises ConfigError."""
-    for place, network in enumerate(settings.agent.home):
-        try:
-            ip_network(network)
-        except ValueError as error:
-            raise ConfigError(f"no network: {error}", field=f"agent.home[{place}]") from error
+    for table, networks in (("agent", settings.agent.home), ("source", settings.source.home)):
+        for place, network in enumerate(networks):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ConfigError(f"no network: {error}", field=f"{table}.home[{place}]") from error
     for place, url in enumerate(settings.uplink.collectors):
         _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Self, cast
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple, Protocol, Self
 
 import zstandard
 
 from schoolwacht.errors import CaptureError
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_GZIP_MAGIC = b"\x1f\x8b"
 #: libpcap's magic numbers (microseconds, nanoseconds, Kuznetzov's), in both byte orders; pcapng's section header.
 _PCAP_MAGICS = frozenset(
     bytes.fromhex(text) for text in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1")
@@ -22,7 +21,34 @@ _PCAP_HEADER = 24
 _WINDOW_MAX = 128 << 20
 #: A compressed capture that unpacks to more is refused: it goes to a temporary file.
 UNPACKED_MAX = 64 << 30
-_PIECE = 1 << 20
+#: Compressed bytes taken at once: a zstd frame may unpack to 32,000 times as much.
+_PIECE = 1 << 12
+
+
+class _Frame(Protocol):
+    """One compressed frame, unpacked as its bytes come: zlib's and zstandard's object."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _begin_zstd() -> _Frame:
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX).decompressobj()
+
+
+def _begin_gzip() -> _Frame:
+    return zlib.decompressobj(wbits=31)
+
+
+#: The bytes that a compressed file begins with → how one of its frames is unpacked.
+_BEGIN: MappingProxyType[bytes, Callable[[], _Frame]] = MappingProxyType(
+    {b"\x28\xb5\x2f\xfd": _begin_zstd, b"\x1f\x8b": _begin_gzip}
+)
 
 
 def check_capture(path: Path, *, named: Path) -> None:
@@ -58,30 +84,31 @@ class Unpacked(NamedTuple):
             with path.open("rb") as packed:
                 magic = packed.read(4)
                 packed.seek(0)
-                if magic == _ZSTD_MAGIC:
-                    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX)
-                    source = cast(
-                        "BinaryIO", decompressor.stream_reader(packed, read_across_frames=True, closefd=False)
-                    )
-                elif magic[:2] == _GZIP_MAGIC:
-                    source = cast("BinaryIO", gzip.GzipFile(fileobj=packed))
-                else:
+                begin = _BEGIN.get(magic) or _BEGIN.get(magic[:2])
+                if begin is None:
                     return cls(path)
                 plain = directory / "capture"
-                return cls(plain, _unpack(source, plain, path))
+                return cls(plain, _unpack(packed, begin, plain, path))
         except OSError as error:
             raise CaptureError(f"cannot be read: {error.strerror or error}", path=str(path)) from error
 
 
-def _unpack(source: BinaryIO, plain: Path, path: Path) -> CaptureError | None:
+def _unpack(packed: BinaryIO, begin: Callable[[], _Frame], plain: Path, path: Path) -> CaptureError | None:
+    """Frame after frame into ``plain``; what is wrong with them is given back, after what could be unpacked."""
     left = UNPACKED_MAX
+    frame = None
     with plain.open("wb") as target:
         try:
-            while piece := source.read(_PIECE):
-                left -= len(piece)
-                if left < 0:
-                    raise CaptureError(f"unpacks to more than {UNPACKED_MAX >> 30} GiB", path=str(path))
-                target.write(piece)
-        except (zstandard.ZstdError, zlib.error, EOFError) as error:
-            return CaptureError(f"its compression is damaged or cut off: {error}", path=str(path))
-    return None
+            while piece := packed.read(_PIECE):
+                while piece:
+                    frame = frame or begin()
+                    unpacked = frame.decompress(piece)
+                    left -= len(unpacked)
+                    if left < 0:
+                        raise CaptureError(f"unpacks to more than {UNPACKED_MAX >> 30} GiB", path=str(path))
+                    target.write(unpacked)
+                    piece = frame.unused_data if frame.eof else b""
+                    frame = None if frame.eof else frame
+        except (zstandard.ZstdError, zlib.error) as error:
+            return CaptureError(f"its compression is damaged: {error}", path=str(path))
+    return CaptureError("is cut off: its compression does not end", path=str(path)) if frame is not None else None

@@ -108,6 +108,8 @@ class Replay:
         with tempfile.TemporaryDirectory(prefix="schoolwacht-suricata-") as name:
             directory = Path(name)
             unpacked = Unpacked.of(self._capture, directory)
+            if unpacked.fault is not None and not unpacked.path.stat().st_size:
+                raise unpacked.fault
             check_capture(unpacked.path, named=self._capture)
             text = configuration(
                 self._settings, version=self._version, directory=directory, home=self._home, rules=self._rules

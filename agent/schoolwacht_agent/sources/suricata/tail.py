@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -68,7 +69,7 @@ class Tail:
     Args:
         path: the file that is written to; it may not exist yet.
         mark: where to go on; empty: see ``from_start``.
-        from_start: without a mark, begin with what the file holds already (else with its next whole line).
+        from_start: without a mark, begin with the oldest file there is (else with the next whole line of ``path``).
 
     Raises SourceError if ``mark`` is none, or a file cannot be opened.
     """
@@ -86,10 +87,16 @@ class Tail:
         self._held = b""
         self._passing = False
         self._done: dict[tuple[int, int], None] = {}
+        # Files last written before this were given already, or are not wanted.
+        self._since = 0
         if mark:
             self._resume(Place.decode(mark))
-        elif self._open(path) and not from_start:
+        elif from_start:
+            self._begin()
+        elif self._open(path):
             self._skip_to_end()
+        else:
+            self._since = time.time_ns()
 
     def close(self) -> None:
         """Let the file go. :meth:`mark` stays valid."""
@@ -111,7 +118,7 @@ class Tail:
         One call reads 256 KiB at most. ``final``: nothing will be written any more, so a last line without a line feed
         is given too.
         """
-        if self._descriptor < 0 and not self._open(self.path):
+        if self._descriptor < 0 and not self._begin():
             return []
         self._check_truncated()
         chunk = os.pread(self._descriptor, CHUNK, self._read)
@@ -178,6 +185,10 @@ class Tail:
         self._read = self._given = at
 
     # Files
+
+    def _begin(self) -> bool:
+        kept = self._rotated(since=self._since)
+        return self._open(kept[0][1] if kept else self.path)
 
     def _go_on(self) -> bool:
         """At the end of the present file: change to the next one if there is one."""
@@ -246,8 +257,8 @@ class Tail:
                 return
         self.faults[GAP] += 1
         # Files last written after the place was taken hold what was never given.
-        later = self._rotated(since=place.written)
-        self._open(later[0][1] if later else self.path)
+        self._since = place.written
+        self._begin()
 
     def _is_at(self, path: Path, place: Place, *, same_inode: bool) -> bool:
         """Go on in ``path`` if it is the file of a place (or, of another inode, a copy of it)."""
