@@ -1,182 +1,247 @@
-"""The command ``schoolwacht-agent``: so far captures to events and signals, printed or sent to a collector."""
+"""The command ``schoolwacht-agent``: run, replay, status, doctor."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
 
-from schoolwacht.derive import derive
-from schoolwacht.errors import CaptureError, SchoolwachtError
-from schoolwacht.event import Dataset, Event
-from schoolwacht.nest import nest
-from schoolwacht_agent.behave import BehaveSettings, Behaviour
-from schoolwacht_agent.config import DEFAULT_HOME, EngineName, Settings, SourceTable, key, load
+from schoolwacht.errors import SchoolwachtError
+from schoolwacht_agent import app, config, doctor, logs, replay, status
+from schoolwacht_agent.behave import BehaveSettings
+from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
 from schoolwacht_agent.direction import Homes
-from schoolwacht_agent.sources import choose
-from schoolwacht_agent.spool import Reader, SetAside, Writer
-from schoolwacht_agent.uplink import Uplink
 
-_DONE, _FAILED, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
-_EPILOG = """\
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+DEFAULT_CONFIG = Path("/etc/schoolwacht/agent.toml")
+
+_RUN = """\
 examples:
-  schoolwacht-agent replay capture.pcap --json
-  schoolwacht-agent replay capture.pcap --send --config agent.toml
-  schoolwacht-agent replay monday.pcapng tuesday.pcap.zst --home 10.21.0.0/16 --signals
+  schoolwacht-agent run --config agent.toml
+  schoolwacht-agent run --config agent.toml --only forwarder
 
 exit codes:
-  0    every capture was read to its end
-  1    no engine can run on this machine, or the configuration, key or spool is at fault
+  0  ended by SIGTERM or SIGINT
+  1  the configuration, the key, the engine or the spool is at fault
+  2  wrong use
+"""
+_REPLAY = """\
+examples:
+  schoolwacht-agent replay capture.pcap --json
+  schoolwacht-agent replay monday.pcapng tuesday.pcap.zst --home 10.21.0.0/16 --signals
+  schoolwacht-agent replay capture.pcap --send --config agent.toml --as-live --speed 4
+
+exit codes:
+  0    every capture was read to its end, and with --send every event was settled
+  1    no engine can run here; the configuration, the key or the spool is at fault; or events wait undelivered
   2    wrong use, or a capture that is truncated, empty, unreadable or none; the others were still read
   130  interrupted
+"""
+_STATUS = """\
+examples:
+  schoolwacht-agent status
+  schoolwacht-agent status --config agent.toml --json
+
+exit codes:
+  0  capture and forwarder run and nothing hinders them
+  1  one of them does not run or is hindered, or the configuration is at fault
+  2  wrong use
+"""
+_DOCTOR = """\
+examples:
+  schoolwacht-agent doctor
+  schoolwacht-agent doctor --config agent.toml --json
+
+exit codes:
+  0  no fault was found (there may be warnings)
+  1  at least one fault was found
+  2  wrong use
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return _replay(arguments)
+        code = command(arguments)
+        sys.stdout.flush()
     except SchoolwachtError as error:
-        print(f"schoolwacht-agent: {error}", file=sys.stderr)
-        return _FAILED
+        _say(str(error))
+        return FAILED
     except BrokenPipeError:
         # Whoever read our output has enough; Python must not complain about it at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _DONE
+        return DONE
+    except OSError as error:
+        _say(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return FAILED
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
+    return code
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog="schoolwacht-agent",
-        description="The Schoolwacht agent.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="The Schoolwacht agent: captures at a school, keeps events on disk and delivers them.",
+        epilog="`schoolwacht-agent COMMAND --help` has examples and exit codes.",
     )
     made.add_argument("--version", action="version", version=f"schoolwacht-agent {version('schoolwacht')}")
     commands = made.add_subparsers(metavar="COMMAND", required=True)
-    replay = commands.add_parser(
-        "replay",
-        help="turn capture files into events and signals",
-        description="Print the events and signals of capture files.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    run = _command(commands, "run", _run, "capture and deliver until stopped", _RUN)
+    _add_config(run)
+    run.add_argument(
+        "--only", choices=[app.CAPTURE, app.FORWARDER], help="run one part in this process, as a service of its own"
     )
-    replay.add_argument("captures", nargs="+", type=Path, metavar="CAPTURE", help="pcap or pcapng, also .zst or .gz")
-    replay.add_argument("--json", action="store_true", help="one nested ECS object a line instead of a short line")
-    replay.add_argument("--signals", action="store_true", help="print only signals")
-    replay.add_argument(
-        "--engine", type=EngineName, choices=list(EngineName), default=EngineName.AUTO, help="default: auto"
-    )
-    replay.add_argument(
-        "--home",
-        action="append",
-        metavar="NET",
-        help="a network of the school; default: agent.home of the configuration, or the private ranges",
-    )
-    replay.add_argument(
-        "--send", action="store_true", help="deliver through spool and uplink instead of printing; needs --config"
-    )
-    replay.add_argument("--config", type=Path, metavar="FILE", help="agent.toml, for --send")
+    run.add_argument("--supervised", type=int, metavar="PID", help=argparse.SUPPRESS)
+    _add_replay(commands)
+    shown = _command(commands, "status", _status, "what the agent on this machine does now", _STATUS)
+    examined = _command(commands, "doctor", _doctor, "whether the agent can work here, and what to do if not", _DOCTOR)
+    for one in (shown, examined):
+        _add_config(one)
+        one.add_argument("--json", action="store_true", help="for machines")
     return made
 
 
-def _replay(arguments: argparse.Namespace) -> int:
-    if arguments.send and arguments.config is None:
-        print("schoolwacht-agent: --send needs --config FILE, which names agent and collectors", file=sys.stderr)
-        return _BAD_INPUT
-    settings = load(arguments.config) if arguments.config is not None else None
-    source = msgspec.structs.replace(settings.source if settings else SourceTable(), engine=arguments.engine)
-    homes = _homes(arguments.home or (settings.agent.home if settings else None))
-    if homes is None:
-        return _BAD_INPUT
-    if arguments.send and settings is not None:
-        return _send(arguments.captures, source, homes, settings)
-
-    def show(events: list[Event]) -> None:
-        for event in events:
-            if event.event_dataset is Dataset.SIGNAL or not arguments.signals:
-                print(_json(event) if arguments.json else _line(event))
-
-    return _read(arguments.captures, source, homes, show)
-
-
-def _send(captures: Sequence[Path], source: SourceTable, homes: Homes, settings: Settings) -> int:
-    """Keep everything in the spool, then deliver until it is empty."""
-    secret = key(settings)
-    if not settings.uplink.collectors:
-        print("schoolwacht-agent: uplink.collectors: names no collector to send to", file=sys.stderr)
-        return _FAILED
-    state = Path(settings.agent.state)
-    spool = state / "spool"
-    with Writer(
-        spool, max_bytes=settings.spool.max_bytes, max_age_seconds=settings.spool.max_age_hours * 3600.0
-    ) as writer:
-        result = _read(captures, source, homes, lambda events: _keep(writer, events))
-    with Reader(spool) as reader:
-        aside = SetAside(spool / "rejected", settings.spool.rejected_max_bytes)
-        uplink = Uplink(reader, aside, settings.uplink, secret)
-        asyncio.run(uplink.drain())
-    print(f"delivered {uplink.delivered}, rejected {uplink.rejected}", file=sys.stderr)
-    return result
-
-
-def _keep(writer: Writer, events: list[Event]) -> None:
-    writer.append(events, b"")
-
-
-def _read(captures: Sequence[Path], source: SourceTable, homes: Homes, take: Callable[[list[Event]], None]) -> int:
-    _, engine = choose(source)
-    result = _DONE
-    for capture in captures:
-        behaviour = Behaviour(BehaveSettings())
-        try:
-            for events in engine.offline(capture, source).read():
-                take(list(_judged(events, homes, behaviour)))
-        except CaptureError as error:
-            print(f"schoolwacht-agent: {error}", file=sys.stderr)
-            result = _BAD_INPUT
-    return result
-
-
-def _homes(networks: Sequence[str] | None) -> Homes | None:
-    try:
-        return Homes(networks or DEFAULT_HOME)
-    except ValueError as error:
-        print(f"schoolwacht-agent: --home: {error}", file=sys.stderr)
-        return None
-
-
-def _judged(events: list[Event], homes: Homes, behaviour: Behaviour) -> Iterator[Event]:
-    for event in events:
-        homes.direct(event)
-    yield from behaviour.judge(events)
-
-
-def _json(event: Event) -> str:
-    derive(event)
-    row = msgspec.json.decode(msgspec.json.encode(event))
-    return msgspec.json.encode(nest(row)).decode()
-
-
-def _line(event: Event) -> str:
-    time = event.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    ends = f"{event.source_ip or '-'} > {event.destination_ip or '-'}"
-    what = event.message or event.dns_question_name or event.tls_client_server_name or event.url_full or ""
-    return (
-        f"{time} {event.event_dataset.value:8} {ends} {event.rule_id or ''} {what}".rstrip()
-        .encode("unicode_escape")
-        .decode()
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    what: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    made = commands.add_parser(
+        name,
+        help=what,
+        description=what[:1].upper() + what[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.set_defaults(command=command)
+    return made
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"agent.toml; default: {DEFAULT_CONFIG}"
+    )
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _command(commands, "replay", _replay, "turn capture files into events and signals", _REPLAY)
+    made.add_argument("captures", nargs="+", type=Path, metavar="CAPTURE", help="pcap or pcapng, also .gz or .zst")
+    made.add_argument("--json", action="store_true", help="one nested ECS object a line instead of a short line")
+    made.add_argument("--signals", action="store_true", help="print only signals")
+    made.add_argument(
+        "--engine",
+        type=EngineName,
+        choices=list(EngineName),
+        help="default: the configuration's, else auto: Suricata where it is installed",
+    )
+    made.add_argument(
+        "--home",
+        action="append",
+        metavar="NET",
+        help="a network of the school (repeatable); default: agent.home of the configuration, or the private ranges",
+    )
+    made.add_argument("--config", type=Path, metavar="FILE", help="agent.toml; needed by --send")
+    made.add_argument("--send", action="store_true", help="deliver through spool and uplink instead of printing")
+    made.add_argument("--as-live", action="store_true", help="at the speed of the capture, as if it happened now")
+    made.add_argument("--speed", type=float, metavar="X", help="with --as-live: X times as fast; default 1")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    logs.configure(settings.agent.log)
+    if arguments.only is None:
+        app.run(settings, arguments.config)
+    else:
+        app.part(arguments.only, settings, parent=arguments.supervised)
+    return DONE
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    wrong = _wrong_use(arguments)
+    if wrong:
+        _say(wrong)
+        return WRONG
+    settings = config.load(arguments.config) if arguments.config is not None else None
+    logs.configure(LogLevel.WARNING)
+    plan = _plan(arguments, settings)
+    if arguments.send and settings is not None:
+        result = replay.send(plan, settings)
+        _say(f"delivered {result.delivered}, rejected {result.rejected}")
+    else:
+        result = replay.show(plan, as_json=arguments.json, signals_only=arguments.signals)
+    for fault in result.faults:
+        _say(str(fault))
+    if result.undelivered:
+        _say(result.undelivered)
+        return INTERRUPTED if result.interrupted else FAILED
+    return WRONG if result.faults else DONE
+
+
+def _wrong_use(arguments: argparse.Namespace) -> str:
+    """What is wrong with the arguments together; empty if nothing is."""
+    if arguments.send and arguments.config is None:
+        return "--send needs --config FILE, which names agent and collectors"
+    if arguments.send and (arguments.json or arguments.signals):
+        return "--send prints nothing: leave --json and --signals out"
+    if arguments.speed is not None and not arguments.as_live:
+        return "--speed goes with --as-live"
+    if arguments.speed is not None and not 0 < arguments.speed <= 1_000_000:
+        return f"--speed {arguments.speed:g}: takes a number above 0"
+    for network in arguments.home or ():
+        try:
+            ip_network(network)
+        except ValueError as error:
+            return f"--home {network}: {error}"
+    return ""
+
+
+def _plan(arguments: argparse.Namespace, settings: Settings | None) -> replay.Plan:
+    source = settings.source if settings is not None else SourceTable()
+    home = tuple(arguments.home or (settings.agent.home if settings is not None else DEFAULT_HOME))
+    source = msgspec.structs.replace(source, home=home)
+    if arguments.engine is not None:
+        source = msgspec.structs.replace(source, engine=arguments.engine)
+    behave = settings.behave if settings is not None else BehaveSettings()
+    speed = (arguments.speed or 1.0) if arguments.as_live else None
+    return replay.Plan(arguments.captures, source, Homes(home), behave, speed)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    now = status.status_of(config.load(arguments.config))
+    if arguments.json:
+        print(msgspec.json.encode({**msgspec.to_builtins(now), "problems": now.problems}).decode())
+    else:
+        print("\n".join(status.lines(now)))
+    return FAILED if now.problems else DONE
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    found = []
+    for finding in doctor.examine(arguments.config):
+        found.append(finding)
+        if not arguments.json:
+            print(f"{finding.level.value:8} {finding.check:14} {finding.text}")
+            if finding.remedy:
+                print(f"{'':23} → {finding.remedy}")
+    if arguments.json:
+        print(msgspec.json.encode(found).decode())
+    return FAILED if any(finding.level is doctor.Level.FAULT for finding in found) else DONE
+
+
+def _say(text: str) -> None:
+    print(f"schoolwacht-agent: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

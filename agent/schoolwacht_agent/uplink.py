@@ -70,11 +70,7 @@ class Uplink:
         self._aside = aside
         self._settings = settings
         self._context = tls_context(settings)
-        self._headers = {
-            "Authorization": f"Bearer {key}",
-            "Content-Type": BATCH_TYPE,
-            "User-Agent": f"schoolwacht-agent/{version('schoolwacht')}",
-        }
+        self._key = key
         self._collectors = Collectors(settings.collectors, longest=settings.backoff_seconds)
         self._stop = asyncio.Event()
         self._noted = noted
@@ -109,14 +105,7 @@ class Uplink:
         return not self.refused
 
     def _session(self) -> aiohttp.ClientSession:
-        settings = self._settings
-        timeout = aiohttp.ClientTimeout(
-            total=settings.connect_seconds + settings.answer_seconds, sock_connect=settings.connect_seconds
-        )
-        connector = aiohttp.TCPConnector(ssl=self._context)
-        return aiohttp.ClientSession(
-            headers=self._headers, timeout=timeout, connector=connector, auto_decompress=False, trust_env=False
-        )
+        return open_session(self._settings, self._key, self._context)
 
     # One portion
 
@@ -211,18 +200,7 @@ class Uplink:
         if len(frame) > LIMITS.frame:
             # The collector would say 413; sparing the line the bytes.
             return Answer(Meaning.UNREADABLE, f"is too large: {len(frame)} bytes compressed")
-        try:
-            async with session.post(f"{url}/v1/batches", data=frame, allow_redirects=False) as response:
-                body = bytearray()
-                async for chunk in response.content.iter_chunked(_CHUNK):
-                    body += chunk
-                    if len(body) > _REPLY_MAX:
-                        return Answer(Meaning.FOREIGN, "answers with more than a reply can have")
-                return read_answer(
-                    response.status, response.headers, bytes(body), items=len(items), now=datetime.now(UTC)
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Answer(Meaning.FOREIGN, f"cannot be reached: {error or type(error).__name__}")
+        return (await post_frame(session, url, frame, items=len(items)))[0]
 
     def _outcomes(self, url: str, answer: Answer) -> list[Outcome]:
         assert answer.reply is not None
@@ -265,6 +243,40 @@ class Uplink:
         except TimeoutError:
             return
         raise Stopped
+
+
+def open_session(settings: UplinkTable, key: str, context: ssl.SSLContext) -> aiohttp.ClientSession:
+    """A session that speaks to collectors as this agent. It follows no proxy of the environment."""
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Content-Type": BATCH_TYPE,
+        "User-Agent": f"schoolwacht-agent/{version('schoolwacht')}",
+    }
+    timeout = aiohttp.ClientTimeout(
+        total=settings.connect_seconds + settings.answer_seconds, sock_connect=settings.connect_seconds
+    )
+    connector = aiohttp.TCPConnector(ssl=context)
+    return aiohttp.ClientSession(
+        headers=headers, timeout=timeout, connector=connector, auto_decompress=False, trust_env=False
+    )
+
+
+async def post_frame(
+    session: aiohttp.ClientSession, url: str, frame: bytes, *, items: int
+) -> tuple[Answer, str | None]:
+    """Post a batch of so many events; the answer, and the collector's Date. Raises nothing for a failing network."""
+    try:
+        async with session.post(f"{url}/v1/batches", data=frame, allow_redirects=False) as response:
+            date = response.headers.get("Date")
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                body += chunk
+                if len(body) > _REPLY_MAX:
+                    return Answer(Meaning.FOREIGN, "answers with more than a reply can have"), date
+            now = datetime.now(UTC)
+            return read_answer(response.status, response.headers, bytes(body), items=items, now=now), date
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Answer(Meaning.FOREIGN, f"cannot be reached: {error or type(error).__name__}"), None
 
 
 def tls_context(settings: UplinkTable) -> ssl.SSLContext:

@@ -145,6 +145,12 @@ class Writer:
         """The number that the next event gets."""
         return self._tail.state.sequence if self._tail else self._state.sequence
 
+    @property
+    def fullness(self) -> float:
+        """Share of ``max_bytes`` that is used, with what the reader has settled left out. Reads the directory."""
+        used = sum(size + _FILE_COST for lane in Lane for _, size, _ in segments(self._disk, lane))
+        return used / self._max_bytes
+
     def append(self, events: Sequence[Event], mark: bytes) -> int:
         """Keep a group of events and the source's mark, both or neither; return when they are on the disk.
 

@@ -1,0 +1,180 @@
+"""The agent's wiring, by hand: what runs in which process, and with what.
+
+``run`` is the parent of two processes: capture (source → steps → spool) and forwarder (spool → uplink). They meet only
+in the spool, so that either can die, hang or wait without costing the other anything. Under a service manager they can
+also run as two services (``run --only``), each with no more rights than it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from schoolwacht.errors import SpoolError
+from schoolwacht.event import Event
+from schoolwacht_agent.capture import Capture
+from schoolwacht_agent.config import Settings, key
+from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.health import Beats, Condition, Finding, Health, said
+from schoolwacht_agent.sources import choose
+from schoolwacht_agent.sources.port import Source
+from schoolwacht_agent.spool import Reader, Report, SetAside, Writer, look
+from schoolwacht_agent.steps import Steps
+from schoolwacht_agent.supervise import Supervisor
+from schoolwacht_agent.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+CAPTURE, FORWARDER = "capture", "forwarder"
+
+
+def spool_of(settings: Settings) -> Path:
+    """The spool's directory."""
+    return Path(settings.agent.state) / "spool"
+
+
+def open_writer(settings: Settings) -> Writer:
+    """The spool, for writing. Raises SpoolError."""
+    table = settings.spool
+    return Writer(spool_of(settings), max_bytes=table.max_bytes, max_age_seconds=table.max_age_hours * 3600.0)
+
+
+def open_uplink(settings: Settings, reader: Reader, *, noted: Callable[[str], None] = lambda _: None) -> Uplink:
+    """The uplink over an open spool. Raises ConfigError if collectors or key are missing."""
+    aside = SetAside(spool_of(settings) / "rejected", settings.spool.rejected_max_bytes)
+    return Uplink(reader, aside, settings.uplink, key(settings), noted=noted)
+
+
+def run(settings: Settings, path: Path) -> None:
+    """Supervise both parts until SIGTERM or SIGINT. Raises ConfigError if the forwarder could never deliver."""
+    key(settings)
+    state = Path(settings.agent.state)
+    command = [sys.executable, "-m", "schoolwacht_agent", "run", "--config", str(path)]
+    command += ["--supervised", str(os.getpid()), "--only"]
+
+    def died(part: str, restarts: int, happened: str) -> None:
+        if part == CAPTURE:
+            _tell(settings, restarts, happened)
+
+    Supervisor({name: [*command, name] for name in (CAPTURE, FORWARDER)}, state, died=died).run()
+
+
+def _tell(settings: Settings, restarts: int, happened: str) -> None:
+    """Let the collector know that the capture is down; while it is, the spool has no other writer."""
+    finding = Finding(Condition.RESTARTED, restarts, happened)
+    try:
+        with open_writer(settings) as writer:
+            writer.append([said(finding, datetime.now(UTC))], writer.mark)
+    except SpoolError as error:
+        log.warning("%s", error)
+
+
+def capture(settings: Settings, *, parent: int | None = None) -> None:
+    """The capturing process: until SIGTERM, SIGINT, the end of the source or of ``parent``.
+
+    Raises SourceError, SpoolError.
+    """
+    state = Path(settings.agent.state)
+    name, engine = choose(settings.source)
+    with open_writer(settings) as writer:
+        source = engine.live(settings.source, state / name.value, writer.mark)
+        attendant = _Attendant(settings, source, Beats(state, CAPTURE), parent)
+        steps = Steps(Homes(settings.agent.home), settings.behave)
+        capturing = Capture(source, steps, writer, held=attendant.hold, attended=attendant.attend)
+        attendant.stop = capturing.stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: capturing.stop())
+        log.info("capturing with %s", name.value)
+        capturing.run()
+
+
+class _Attendant:
+    """Looks after the capture between two lists: health events, beats, and whether the parent is still there."""
+
+    def __init__(self, settings: Settings, source: Source, beats: Beats, parent: int | None) -> None:
+        self._spool = spool_of(settings)
+        self._period = float(settings.agent.health_seconds)
+        self._source = source
+        self._health = Health(source.counters)
+        self._beats = beats
+        self._parent = parent
+        self._due = time.monotonic() + self._period
+        self.stop: Callable[[], None] = source.stop
+        beats.beat(now=True)
+
+    def attend(self) -> list[Event]:
+        """Called after each list; the health events that are due."""
+        self._beat("")
+        if self._parent is not None and os.getppid() != self._parent:
+            log.warning("the supervisor is gone; stopping")
+            self._parent = None
+            self.stop()
+        if time.monotonic() < self._due:
+            return []
+        self._due = time.monotonic() + self._period
+        return self._health.events(self._report())
+
+    def hold(self, seconds: float) -> None:
+        """The disk refused; the source was held back for so long."""
+        self._health.hold(seconds)
+        self._beat("the spool cannot be written; the source is held back")
+
+    def _beat(self, hindrance: str) -> None:
+        counters = self._source.counters
+        self._beats.beat(
+            hindrance=hindrance,
+            packets=counters.packets,
+            dropped=counters.dropped,
+            events=counters.events,
+            evicted=counters.evicted,
+            invalid=sum(counters.invalid.values()),
+        )
+
+    def _report(self) -> Report | None:
+        with suppress(OSError):
+            return look(self._spool)
+        return None
+
+
+def forward(settings: Settings, *, parent: int | None = None) -> None:
+    """The forwarding process: until SIGTERM, SIGINT or the end of ``parent``. Raises ConfigError, SpoolError."""
+    with Reader(spool_of(settings)) as reader:
+        asyncio.run(_forward(settings, reader, parent))
+
+
+async def _forward(settings: Settings, reader: Reader, parent: int | None) -> None:
+    beats = Beats(Path(settings.agent.state), FORWARDER)
+    uplink = open_uplink(settings, reader, noted=lambda text: beats.beat(hindrance=text, now=True))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, uplink.stop)
+    attending = asyncio.create_task(_attend(uplink, beats, parent))
+    try:
+        await uplink.run()
+    finally:
+        attending.cancel()
+        beats.beat(now=True, delivered=uplink.delivered, rejected=uplink.rejected)
+
+
+async def _attend(uplink: Uplink, beats: Beats, parent: int | None) -> None:
+    while True:
+        beats.beat(delivered=uplink.delivered, rejected=uplink.rejected)
+        if parent is not None and os.getppid() != parent:
+            log.warning("the supervisor is gone; stopping")
+            uplink.stop()
+            return
+        await asyncio.sleep(1.0)
+
+
+def part(name: str, settings: Settings, *, parent: int | None = None) -> None:
+    """Run one part, CAPTURE or FORWARDER. Raises SchoolwachtError."""
+    parts: dict[str, Callable[..., None]] = {CAPTURE: capture, FORWARDER: forward}
+    parts[name](settings, parent=parent)
