@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from schoolwacht.errors import Conflict, SchoolwachtError, StoreError
 from schoolwacht_collector.fold import EXAMPLES, QUIET, Evidence, arrival, begin, end_of, fold, score_of
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store, Versioned
-from schoolwacht_collector.query.ast import All, And, Between, Equals, Matches, Node
+from schoolwacht_collector.query.ast import All, And, Between, Equals, Matches, Node, OneOf
 from schoolwacht_collector.records import Alert, AlertState, Progress
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ LOOKS_AGAIN = (0.0, 1.2, 3.0)
 LONGEST_REST = timedelta(seconds=30)
 AT_ONCE = 16
 TRIES = 8
+_TOGETHER = 64
 _SKEW = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
 _JOB = "fold"
@@ -193,21 +194,27 @@ class Folder:
             return False
         return True
 
-    async def _fold_all(self, keys: Iterable[str], now: datetime) -> int:
+    async def _fold_all(self, keys: Sequence[str], now: datetime) -> int:
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def one(key: str) -> int:
+        async def one(key: str, known: Sequence[str]) -> int:
             async with gate:
-                return await self._fold_safely(key, now)
+                return await self._fold_safely(key, known, now)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(key)) for key in keys]
-        return sum(task.result() for task in tasks)
+        changed = 0
+        for start in range(0, len(keys), _TOGETHER):
+            # Asked for together: a search that follows a put makes Elasticsearch show that put first, which is dear.
+            some = keys[start : start + _TOGETHER]
+            known = await self._alert_ids(some)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(key, known[key])) for key in some]
+            changed += sum(task.result() for task in tasks)
+        return changed
 
-    async def _fold_safely(self, key: str, now: datetime) -> int:
+    async def _fold_safely(self, key: str, known: Sequence[str], now: datetime) -> int:
         """Fold one key; one that cannot be folded is kept for later and stops no other."""
         try:
-            changed, count = await self._fold_key(key)
+            changed, count = await self._fold_key(key, known)
         except StoreError as error:
             log.warning("alert of key %s waits for the store: %s", key, error)
             self._rest[key] = now + timedelta(seconds=PACE)
@@ -220,23 +227,23 @@ class Folder:
             return changed
         return 0
 
-    async def _fold_key(self, key: str) -> tuple[int, int]:
+    async def _fold_key(self, key: str, known: Sequence[str]) -> tuple[int, int]:
         for _ in range(TRIES):
             try:
-                return await self._fold_once(key)
-            except Conflict:
-                continue  # a person or another leader changed the alert: read it again
+                return await self._fold_once(key, known)
+            except Conflict:  # a person or another leader changed the alert: read it again
+                known = (await self._alert_ids([key]))[key]
         raise Conflict(f"the alert of key {key} changed {TRIES} times while it was counted")
 
-    async def _fold_once(self, key: str) -> tuple[int, int]:
+    async def _fold_once(self, key: str, known: Sequence[str]) -> tuple[int, int]:
         """Count the key's alerts that the window touches, and open those that are missing.
 
-        Returns how many changed, and the count of the last.
+        ``known`` are the ids of its alerts, newest first. Returns how many changed, and the count of the last.
         """
         changed = 0
         alert: Alert | None = None
         boundary = self._window  # a key without alerts has no signals of before
-        held = await self._alerts(key)
+        held = await self._alerts(known)
         following = [*(record.since for record, _ in held[1:]), None] if held else []
         for (record, version), next_since in zip(held, following, strict=True):
             end = _earlier(end_of(record), next_since)
@@ -250,10 +257,10 @@ class Folder:
             boundary = alert.arrived + QUIET
         return changed, alert.count if alert else 0
 
-    async def _alerts(self, key: str) -> list[tuple[Alert, str]]:
-        """The key's alerts that cover part of the window, and the last in any case; oldest first."""
+    async def _alerts(self, known: Sequence[str]) -> list[tuple[Alert, str]]:
+        """Those alerts that cover part of the window, and the last in any case; oldest first."""
         held: list[tuple[Alert, str]] = []
-        async for name in self._alert_ids(key):
+        for name in known:
             found = await self._store.get(Kind.ALERT, name)
             if found is None:
                 continue
@@ -263,14 +270,21 @@ class Folder:
                 break
         return held[::-1]
 
-    async def _alert_ids(self, key: str) -> AsyncIterator[str]:
-        search = Search(Kind.ALERT, Equals("signal.key", key), SECTOR, limit=20, time_field="alert.since")
+    async def _alert_ids(self, keys: Sequence[str]) -> dict[str, list[str]]:
+        """The ids of each key's alerts, newest first, back to the one in which the window begins."""
+        ids: dict[str, list[str]] = {key: [] for key in keys}
+        open_ended = set(keys)
+        where = OneOf("signal.key", tuple(keys))
+        search = Search(Kind.ALERT, where, SECTOR, limit=1000, time_field="alert.since")
         while True:
             page = await self._store.search(search)
             for row in page.rows:
-                yield row["id"]
-            if page.next is None:
-                return
+                key = row["signal.key"]
+                ids[key].append(row["id"])
+                if self._window is not None and datetime.fromisoformat(row["alert.since"]) <= self._window:
+                    open_ended.discard(key)
+            if page.next is None or not open_ended:
+                return ids
             search = search._replace(after=page.next)
 
     async def _first(self, key: str, since: datetime | None) -> Row | None:

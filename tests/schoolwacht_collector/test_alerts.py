@@ -312,7 +312,7 @@ async def test_the_window_waits_for_keys_that_could_not_be_folded() -> None:
     await real.create([signal("a", arrived=clock.now)])
     for _ in range(5):
         clock.advance(70)
-        store.fault, store.fail_at = outage(), 2  # the tally of the window passes, the first call for the key does not
+        store.fault, store.fail_at = outage(), 3  # the tally and the ids pass, the first call for the key does not
         await folder.look()
     assert await _window(real) == begun
     clock.advance(70)
