@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 OVERLAP = timedelta(minutes=2)
 #: How far the window's start lags behind at most before it moves on; then each key in the window is counted once more.
 STEP = timedelta(minutes=1)
-#: Seconds between looks: at least, and when nothing happens.
+#: Seconds between looks: at least, and without a nudge (another collector's signals come without one).
 PACE = 0.5
-IDLE = 5.0
+IDLE = 2.0
 #: Seconds after a nudge at which to look again: Elasticsearch shows a new document about a second after it is stored.
 LOOKS_AGAIN = (0.0, 1.2, 3.0)
 LONGEST_REST = timedelta(seconds=30)

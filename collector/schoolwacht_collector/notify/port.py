@@ -40,7 +40,7 @@ class Notifier(Protocol):
         ...
 
     async def open(self) -> None:
-        """Get ready. No connection is made yet."""
+        """Get ready; again does nothing, and after :meth:`close` it works anew. No connection is made yet."""
         ...
 
     async def close(self) -> None:

@@ -91,7 +91,9 @@ class Webhook:
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Get ready. No connection is made yet."""
+        """Get ready; again does nothing. No connection is made yet."""
+        if self._session is not None:
+            return
         connector = aiohttp.TCPConnector(
             resolver=_CheckedResolver(allow_private=self._allow_private), use_dns_cache=False, limit=16
         )

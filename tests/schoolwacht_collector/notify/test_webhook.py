@@ -228,3 +228,12 @@ def test_the_secret_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatc
 def test_without_a_secret_the_error_names_both_ways() -> None:
     with pytest.raises(ConfigError, match=r"notify\.cert\.secret_file: .*SCHOOLWACHT_WEBHOOK_SECRET_CERT"):
         make(WebhookSettings(name="cert", url="https://cert.example.org/hook"))
+
+
+async def test_opened_twice_and_opened_again_after_closing_it_works() -> None:
+    async with receiving(Receiver()) as receiver, opened(receiver.url) as webhook:
+        await webhook.open()
+        await webhook.close()
+        await webhook.open()
+        attempt = await webhook.deliver("msg_1", "{}", datetime.now(UTC))
+    assert attempt.verdict is Verdict.DELIVERED
