@@ -12,7 +12,7 @@ set -euo pipefail
 common=(tshark tcpreplay iproute2 ethtool curl ca-certificates)
 browser=(chromium)
 suricata=(suricata suricata-update)
-recorded=(nmap hydra iodine dnsutils nginx-light openssl openssh-server openssh-client dnsmasq iputils-ping)
+recorded=(nmap hydra iodine dnsutils nginx-light openssl openssh-server openssh-client dnsmasq iputils-ping samba smbclient samba-common-bin)
 
 wanted=("${common[@]}" "${browser[@]}" "${suricata[@]}")
 [ "${1:-test}" = record ] && wanted+=("${recorded[@]}")

@@ -40,7 +40,8 @@ from schoolwacht.errors import SourceError
 from schoolwacht.event import Event
 from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.sources.suricata import local, notice, traffic
-from schoolwacht_agent.sources.suricata.record import Eve, Stats, decode, salvage
+from schoolwacht_agent.sources.suricata.decode import DECODE_ERRORS, decode_fast, salvage
+from schoolwacht_agent.sources.suricata.record import Eve, Stats
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +114,8 @@ class Reader:
         mappings = MAPPINGS
         for line in lines:
             try:
-                record = decode(line)
-            except SourceError:
+                record = decode_fast(line)
+            except DECODE_ERRORS:
                 if not line.strip(b"\0 \t\r"):
                     if b"\0" in line:
                         self._set_aside("line of NUL bytes")

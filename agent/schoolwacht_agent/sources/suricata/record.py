@@ -2,25 +2,21 @@
 
 Suricata 6, 7 and 8 write the same field in different types (``http.status`` as text or number, ``dns.rcode`` as name
 or number); such fields are declared with both. Whatever is not declared is skipped without being built, which is what
-makes the typed decoder fast. A record that does not fit these shapes is read field by field (:func:`salvage`).
+makes the typed decoder fast (``decode.py``, which also reads what does not fit).
 
 Source: Suricata's ``etc/schema.json`` and "EVE JSON Format" of the user guide, checked against 7.0.10.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct, field
-
-from schoolwacht.errors import SourceError
 
 #: What one version writes as text and another as number.
 Loose = str | int | None
 Texts = list[str] | None
-#: Bounded here, so that no mapping has to look again: what is out of bounds is dropped and counted by :func:`salvage`.
+#: Bounded here, so that no mapping has to look again: what is out of bounds is dropped and counted (``decode.py``).
 Port = Annotated[int, Meta(ge=0, le=65_535)] | None
 Count = Annotated[int, Meta(ge=0, lt=1 << 62)]  # so that two of them still add up to a count
 Short = Annotated[str, Meta(max_length=256)] | None
@@ -507,70 +503,3 @@ class Eve(Struct, gc=False):
     anomaly: Anomaly | None = None
     alert: Alert | None = None
     stats: Stats | None = None
-
-
-_decoder = msgspec.json.Decoder(Eve)
-# The foreign errors that decoding any bytes can raise; RecursionError comes from nesting.
-_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError)
-# How ``surrogateescape`` marks a byte that is no UTF-8.
-_NO_UTF8 = re.compile("[\udc80-\udcff]")
-_FIELDS = {item.encode_name: item for item in msgspec.structs.fields(Eve)}
-
-
-def decode(line: bytes) -> Eve:
-    """One line of an EVE file, of the exact shapes. Raises SourceError; :func:`salvage` may still read it."""
-    try:
-        return _decoder.decode(line)
-    except _DECODE_ERRORS as error:
-        raise SourceError(f"no EVE record: {error}") from error
-
-
-def salvage(line: bytes) -> tuple[Eve, list[str]]:
-    r"""A line that :func:`decode` refuses, without what cannot be used of it: the record and the names of those fields.
-
-    Bytes that are no UTF-8 are written as ``\xNN``. Raises SourceError if it is no JSON object, or one without a
-    timestamp and an event type.
-    """
-    try:
-        text = line.decode("utf-8", "surrogateescape").strip("\0 \t\r")
-        tree = msgspec.json.decode(_NO_UTF8.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text))
-    except _DECODE_ERRORS as error:
-        raise SourceError("line is no JSON") from error
-    if not isinstance(tree, dict):
-        raise SourceError("line is no JSON object")
-    for name in ("timestamp", "event_type"):
-        if not isinstance(tree.get(name), str):
-            raise SourceError(f"record without {name}")
-    dropped: list[str] = []
-    values = {name: _fitting(tree[name], item.type, name, dropped) for name, item in _FIELDS.items() if name in tree}
-    return Eve(**values), dropped
-
-
-def _fitting(value: Any, annotation: Any, name: str, dropped: list[str]) -> Any:
-    """``value`` in the declared type, less what does not fit; None if nothing does."""
-    try:
-        return msgspec.convert(value, annotation)
-    except _DECODE_ERRORS:
-        dropped.append(name)
-    shape = _struct_of(annotation)
-    if shape is None or not isinstance(value, dict):
-        return None
-    kept = {}
-    for item in msgspec.structs.fields(shape):
-        if item.encode_name in value:
-            inner = _fitting(value[item.encode_name], item.type, f"{name}.{item.encode_name}", dropped)
-            if inner is not None:
-                kept[item.name] = inner
-    try:
-        return shape(**kept)
-    except TypeError:
-        return None
-
-
-def _struct_of(annotation: Any) -> type[Struct] | None:
-    info = msgspec.inspect.type_info(annotation)
-    members = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
-    for member in members:
-        if isinstance(member, msgspec.inspect.StructType):
-            return member.cls
-    return None
