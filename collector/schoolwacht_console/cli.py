@@ -1,6 +1,6 @@
 """``schoolwacht``: the command of the people who work with what was seen.
 
-It is a thin client of the API.
+Most of it is a thin client of the API; ``analyse`` and ``demo`` bring a collector of their own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from schoolwacht.errors import SchoolwachtError
 from schoolwacht.nest import nest
 from schoolwacht_collector.indicators import COLUMNS, CONFIDENCES, load_indicators
 from schoolwacht_collector.records import Indicator
-from schoolwacht_console import tables
+from schoolwacht_console import analyse, tables
 from schoolwacht_console.client import DEFAULT_URL, Client, RefusedError, UnreachableError, segment
+from schoolwacht_console.demo import command as demo
 from schoolwacht_console.inert import inert
 from schoolwacht_console.moments import iso
 
@@ -46,6 +47,8 @@ examples:
   schoolwacht alerts --severity critical
   schoolwacht alerts close 3f2a… --reason 'test by our own administrator'
   schoolwacht indicators add evil.example --description 'campaign of September'
+  schoolwacht analyse capture.pcap --home 10.0.0.0/8
+  schoolwacht demo
 """
 #: Indicators that one request carries; a longer file is sent in parts.
 _IMPORT_AT_ONCE = 5000
@@ -83,10 +86,20 @@ def parser() -> argparse.ArgumentParser:
     _add_alerts(commands)
     _add_agents(commands)
     _add_indicators(commands)
+    for name, module in (("analyse", analyse), ("demo", demo)):
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return made
 
 
-_DESCRIPTION = "Search what was seen at the schools, triage alerts, look after indicators."
+_DESCRIPTION = "Search what was seen, triage alerts, look after indicators; analyse captures; see a demo."
 
 
 def _parser(make: Callable[..., argparse.ArgumentParser], **given: Any) -> argparse.ArgumentParser:

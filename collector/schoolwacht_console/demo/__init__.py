@@ -13,7 +13,7 @@ The schools and their captures come from a small manifest, ``demo.toml``, in the
     name = "De Vuurtoren"
     board = "41001"                     # the id of a [[board]]
     home = ["10.21.0.0/16"]             # the school's own networks
-    captures = ["web.pcap", "scan.pcap"]  # played together by this school's agent, from the same moment on
+    captures = ["web.pcap", "scan.pcap"]  # played by this school's agent, one after the other
 
 Paths are relative to the manifest. Every name in it is made up. :mod:`.scenario` reads it, :mod:`.play` runs it,
 :mod:`.receiver` stands in for the CERT, :mod:`.display` shows the line at work.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from aiohttp import web
+from yarl import URL
 
 from schoolwacht_collector.records import Alert
 from schoolwacht_console import lookup
@@ -44,7 +46,7 @@ async def change(request: web.Request) -> web.StreamResponse:
         raise Problem(400, "the form has no state")
     id = request.match_info["id"]  # noqa: A001 - the field's name everywhere
     await change_alert(console, id, choice_of_state(state), reason=reason, by=CONSOLE_USER)
-    raise web.HTTPSeeOther(f"/alerts/{id}")
+    raise web.HTTPSeeOther(URL(f"/alerts/{quote(id, safe='')}", encoded=True))
 
 
 def techniques(of: Alert) -> list[tuple[str, str | None]]:

@@ -1,0 +1,152 @@
+"""The pages as aiohttp serves them, without a browser: they work without scripts."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from schoolwacht.event import Dataset
+from schoolwacht_collector.index.port import Kind, Store
+from schoolwacht_console.pages.alert import techniques
+from tests.schoolwacht_console import sample
+from tests.schoolwacht_console.conftest import Client
+
+
+async def read(client: Client, path: str, status: int = 200) -> str:
+    answer = await client.get(path)
+    text = await answer.text()
+    assert answer.status == status, text
+    return text
+
+
+async def test_the_list_shows_open_alerts_gravest_first_with_counts(client: Client) -> None:
+    text = await read(client, "/")
+    assert re.findall(r'href="/alerts/(a\d+)"', text) == ["a0002", "a0001", "a0003"]
+    assert re.search(r'state=open[^>]*aria-current="true">Open\s*<span class="count">3<', text)
+    assert "De Vuurtoren" in text
+
+
+async def test_severity_is_told_in_words(client: Client) -> None:
+    assert re.search(r'class="badge critical">Critical', await read(client, "/"))
+
+
+@pytest.mark.parametrize(
+    ("path", "ids"),
+    [
+        ("/?state=all", ["a0002", "a0001", "a0003", "a0005", "a0004"]),
+        ("/?state=all&order=time", ["a0005", "a0004", "a0001", "a0002", "a0003"]),
+        ("/?state=closed", ["a0004"]),
+        ("/?severity=medium", ["a0003"]),
+        ("/?school=Sluis", ["a0003"]),
+        ("/?q=rule.id:D01", ["a0002"]),
+        ("/?last=1h", ["a0001"]),
+    ],
+)
+async def test_the_list_is_filtered_and_ordered(client: Client, path: str, ids: list[str]) -> None:
+    assert re.findall(r'href="/alerts/(a\d+)"', await read(client, path)) == ids
+
+
+@pytest.mark.parametrize("path", ["/?q=rule.id:(", "/?state=gone", "/?severity=x", "/?last=x", "/?after=zz"])
+async def test_a_filter_that_cannot_be_understood_is_answered_beside_the_form(client: Client, path: str) -> None:
+    text = await read(client, path, status=400)
+    assert 'role="alert"' in text
+    assert '<input type="search" name="q"' in text
+
+
+async def test_the_list_pages_on(client: Client, store: Store) -> None:
+    for number in range(100, 160):
+        await store.put(Kind.ALERT, sample.alert(number), None)
+    seen: list[str] = []
+    path: str | None = "/?q=signal.detection:D24&severity=high"
+    while path:
+        text = await read(client, path)
+        seen += re.findall(r'href="/alerts/(a\d+)"', text)
+        following = re.search(r'href="([^"]+)" rel="next"', text)
+        path = html.unescape(following[1]) if following else None
+    assert len(seen) == len(set(seen)) == 61
+
+
+async def test_an_alert_shows_its_facts_signals_and_surroundings(client: Client) -> None:
+    text = await read(client, "/alerts/a0001")
+    assert 'href="https://attack.mitre.org/techniques/T1071"' in text
+    assert "T1071 Application Layer Protocol" in text
+    assert "GET download.gratis-spellen.example/files/spel.exe → 200" in text
+    assert "download.gratis-spellen.example A → 203.0.113.66" in text
+    assert text.count('<span class="dataset">signal</span>') == 2
+
+
+async def test_an_alert_of_nobody_is_a_404(client: Client) -> None:
+    await read(client, "/alerts/nobody", status=404)
+
+
+async def test_a_form_changes_the_state_and_leads_back(client: Client) -> None:
+    form = {"state": "acknowledged", "reason": "looking"}
+    answer = await client.post(
+        "/alerts/a0001/state", data=form, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False
+    )
+    assert (answer.status, answer.headers["Location"]) == (303, "/alerts/a0001")
+    text = await read(client, "/alerts/a0001")
+    assert "Acknowledged by console" in text
+    assert "looking" in text
+
+
+async def test_closing_without_a_reason_is_refused_on_a_page(client: Client) -> None:
+    answer = await client.post("/alerts/a0001/state", data={"state": "closed", "reason": " "})
+    assert answer.status == 400
+    assert "needed to close an alert" in await answer.text()
+
+
+async def test_the_id_in_a_redirect_is_encoded(client: Client, store: Store) -> None:
+    await store.put(Kind.ALERT, sample.alert(7, id="//evil.example\r\nX: y"), None)
+    answer = await client.post(
+        "/alerts/%2F%2Fevil.example%0D%0AX%3A%20y/state", data={"state": "acknowledged"}, allow_redirects=False
+    )
+    assert answer.status == 303
+    assert answer.headers["Location"] == "/alerts/%2F%2Fevil.example%0D%0AX%3A%20y"
+
+
+async def test_agents_are_shown_without_their_keys(client: Client) -> None:
+    text = await read(client, "/agents")
+    assert re.findall(r"<code>(school-\w+)</code>", text) == ["school-00aa00", "school-00ab00", "school-00ac00"]
+    assert "never" in text
+    assert "Disabled" in text
+    assert "0" * 64 not in text
+
+
+async def test_search_shows_rows_with_their_whole_documents(client: Client) -> None:
+    text = await read(client, "/search?q=dns.question.name:*.example&last=24h")
+    assert text.count('class="event"') == 1
+    assert "<dt>dns.answers.data</dt><dd>203.0.113.66</dd>" in text
+
+
+async def test_search_asks_nothing_before_it_is_asked(client: Client) -> None:
+    text = await read(client, "/search")
+    assert 'class="event"' not in text
+    assert '<option value="24h" selected>' in text
+
+
+@pytest.mark.parametrize("query", ["q=(", "q=x&kind=lease", "q=x&last=1h&since=2026-09-01"])
+async def test_a_search_that_cannot_be_understood_keeps_what_was_typed(client: Client, query: str) -> None:
+    text = await read(client, f"/search?{query}", status=400)
+    assert 'role="alert"' in text
+
+
+@pytest.mark.parametrize("text", sample.HOSTILE)
+async def test_hostile_text_is_escaped_and_made_visible(client: Client, store: Store, text: str) -> None:
+    event = sample.event(50, sample.NOW, Dataset.HTTP, url_domain=text, user_agent_original=text, file_name=text)
+    (outcome,) = await store.create([event])
+    assert outcome.created
+    shown = await read(client, "/search?q=event.id:e000050")
+    assert "<img src=x" not in shown
+    assert "window.owned=1</script>" not in shown
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
+
+
+def test_only_what_looks_like_a_technique_becomes_a_link() -> None:
+    alert = sample.alert(1, technique_id=("T1021.002", "javascript:x"), technique_name=("SMB",))
+    assert techniques(alert) == [
+        ("T1021.002 SMB", "https://attack.mitre.org/techniques/T1021/002"),
+        ("javascript:x", None),
+    ]
