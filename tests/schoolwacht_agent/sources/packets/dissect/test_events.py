@@ -33,8 +33,8 @@ from schoolwacht_agent.sources.packets.dissect.http import (
 from schoolwacht_agent.sources.packets.dissect.ssh import SshBanner, dissect_banner
 from schoolwacht_agent.sources.packets.dissect.tls import ClientHello, ServerHello, dissect_handshake
 from schoolwacht_agent.sources.packets.report import Ends
+from schoolwacht_agent.sources.suricata.decode import decode_fast
 from schoolwacht_agent.sources.suricata.eve import event_from_eve
-from schoolwacht_agent.sources.suricata.record import decode
 from tests.parts import suricata
 from tests.schoolwacht_agent.sources.packets.dissect.recorded import (
     PROGRAMS,
@@ -94,7 +94,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
 def records(path: Path) -> dict[str, list[dict[str, object]]]:
     found = defaultdict(list)
     for line in path.read_bytes().splitlines():
-        event = event_from_eve(decode(line))
+        event = event_from_eve(decode_fast(line))
         assert event is not None
         found[str(event.event_dataset)].append(plain(event))
     return found
