@@ -27,10 +27,11 @@ from schoolwacht_console import analyse, tables
 from schoolwacht_console.client import DEFAULT_URL, Client, RefusedError, UnreachableError, segment
 from schoolwacht_console.demo import command as demo
 from schoolwacht_console.inert import inert
+from schoolwacht_console.line import Stopped
 from schoolwacht_console.moments import iso
 
 URL_VARIABLE = "SCHOOLWACHT_URL"
-DONE, REFUSED, WRONG_USE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, REFUSED, WRONG_USE, UNREACHABLE, INTERRUPTED, STOPPED = 0, 1, 2, 3, 130, 143
 #: Statuses that say the request itself was wrong, not what it asked for.
 _WRONG_USE_STATUSES = frozenset({0, 400, 413, 415, 422})
 _EXIT_CODES = """\
@@ -39,7 +40,7 @@ exit codes:
   1    the collector refused, or there is no such alert
   2    wrong use: an option, a query, a time or a file that cannot be understood
   3    nothing answers where the collector should be
-  130  interrupted
+  130  interrupted (143: by SIGTERM)
 """
 _EXAMPLES = """\
 examples:
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Stopped:
+        return STOPPED
     except UnreachableError as error:
         return _fail(error, UNREACHABLE)
     except RefusedError as error:

@@ -34,6 +34,7 @@ from schoolwacht_console.inert import inert
 
 T = TypeVar("T")
 AGENT = (sys.executable, "-m", "schoolwacht_agent.cli")
+_CONFIGURATION = "agent.toml"
 _KEY_VARIABLE = "SCHOOLWACHT_AGENT_KEY"
 #: How long an agent that was asked to end may take before it is killed.
 _GRACE_SECONDS = 5.0
@@ -134,6 +135,39 @@ async def agent(
         await _end(process)
 
 
+class Spooled(NamedTuple):
+    """What an agent's spool says of itself: events that a collector took or refused, that wait, that were dropped."""
+
+    delivered: int
+    rejected: int
+    waiting: int
+    lost: int
+
+    @property
+    def seen(self) -> int:
+        """Every event that the agent made of its packets."""
+        return self.delivered + self.rejected + self.waiting + self.lost
+
+
+async def spooled(name: str, directory: Path) -> Spooled | None:
+    """The account of the agent of that name, which :func:`agent` ran; None if it never had a spool."""
+    configuration = directory / name / _CONFIGURATION
+    process = await asyncio.create_subprocess_exec(
+        *AGENT, "status", "--json", "--config", str(configuration), stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    report = msgspec.json.decode(said)["spool"] if said else None
+    if report is None:
+        return None
+    lanes = (report["signals"], report["events"])
+    return Spooled(
+        report["delivered"],
+        report["rejected"],
+        sum(lane["waiting"] for lane in lanes),
+        sum(count for lane in lanes for count in lane["lost"].values()),
+    )
+
+
 async def settle(settings: Settings) -> Store:
     """The store of a collector that has ended, opened, with every signal folded into its alert. Close it after use.
 
@@ -174,7 +208,7 @@ def _configure(plan: AgentPlan, intake_url: str, directory: Path) -> Path:
         },
         "uplink": {"collectors": [intake_url]},
     }
-    path = state / "agent.toml"
+    path = state / _CONFIGURATION
     path.write_bytes(_toml(values))
     return path
 
@@ -194,11 +228,15 @@ def _toml(tables: dict[str, Any], prefix: str = "") -> bytes:
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+    _signal(process, signal.SIGTERM)
     try:
         await asyncio.wait_for(process.wait(), _GRACE_SECONDS)
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        _signal(process, signal.SIGKILL)
         await process.wait()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    # Not process.terminate(): that polls, and may thus reap the child before asyncio's own watcher does.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)

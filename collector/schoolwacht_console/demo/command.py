@@ -61,6 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         with display(names) as screen:
             _introduce(plan.scenario, screen)
             accounts = line.run(play(plan, screen, began=began))
+    except ConfigError as error:
+        if error.field != "console.listen":
+            raise
+        raise ConfigError(f"{error.message}; choose another port", field="--port") from error
     except KeyboardInterrupt:
         if arguments.exit:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -33,8 +32,6 @@ SPEED = 5.0
 #: Seconds after which a demo that is to end gives up waiting: 90 are promised, from the command's start.
 DEADLINE = 80.0
 _LOOK_SECONDS = 0.5
-#: The agent's last word, on its stderr.
-_LAST_WORD = re.compile(r"delivered (\d+), rejected (\d+)")
 _BY_COLLECTOR = Equals("rule.ruleset", "indicator")
 
 
@@ -81,7 +78,11 @@ async def play(plan: Plan, screen: Display, *, began: float) -> Accounts:
             for player in plan.scenario.players
         ]
         await _watch(collector.store, agents, receiver, screen, until=began + DEADLINE if plan.ends else None)
-        accounts = await _accounts(collector.store, agents, receiver, seconds=time.monotonic() - began)
+        for agent in agents:
+            if agent.process.returncode:
+                for word in (await agent.words).decode(errors="replace").splitlines():
+                    screen.say(f"{agent.player.name}: {word}")
+        accounts = await _accounts(collector.store, agents, receiver, directory, seconds=time.monotonic() - began)
         if not plan.ends:
             screen.say(f"everything is played; the console stays at {collector.console_url} until Ctrl-C")
             await _watch(collector.store, agents, receiver, screen, until=None, ends=False)
@@ -196,7 +197,9 @@ def _state(code: int | None) -> str:
     return "done" if code == 0 else f"ended with {code}"
 
 
-async def _accounts(store: Store, agents: list[_Agent], receiver: Receiver, *, seconds: float) -> Accounts:
+async def _accounts(
+    store: Store, agents: list[_Agent], receiver: Receiver, directory: Path, *, seconds: float
+) -> Accounts:
     events = await _by_agent(store, Kind.EVENT, All())
     brought = await _by_agent(store, Kind.SIGNAL, Not(_BY_COLLECTOR))
     derived = await _by_agent(store, Kind.SIGNAL, _BY_COLLECTOR)
@@ -204,14 +207,11 @@ async def _accounts(store: Store, agents: list[_Agent], receiver: Receiver, *, s
     seen: dict[str, int] = {}
     failed: dict[str, int] = {}
     for agent in agents:
-        if agent.process.returncode is None:
-            failed[agent.player.agent] = -1
-            continue
-        words = (await agent.words).decode(errors="replace")
-        found = _LAST_WORD.search(words)
-        seen[agent.player.agent] = sum(map(int, found.groups())) if found else 0
-        if agent.process.returncode != 0 or found is None:
-            failed[agent.player.agent] = agent.process.returncode
+        name, code = agent.player.agent, agent.process.returncode
+        account = await line.spooled(name, directory)
+        seen[name] = 0 if account is None else account.seen
+        if code != 0:
+            failed[name] = -1 if code is None else code
     first: dict[str, float] = {}
     for arrival in receiver.arrivals:
         first.setdefault(arrival.alert_id, arrival.seconds)
