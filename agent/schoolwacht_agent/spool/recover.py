@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from schoolwacht_agent.spool.disk import Disk
 from schoolwacht_agent.spool.format import Kind, Lane, Record, Segment, State, records, segment_named, state_in
 from schoolwacht_agent.spool.slots import Bound, Head
@@ -63,12 +65,24 @@ def recover(disk: Disk, head: Head | None) -> Recovered:
     """Where the spool in ``disk`` stands. Raises OSError."""
     lanes = [segments(disk, lane) for lane in Lane]
     found = _in_events(disk, lanes, head)
-    certain = found is not None
-    if found is None:
-        found = _Found(_guess(disk, lanes), _end_of(lanes[Lane.EVENTS]))
+    certain = found is not None and not _is_stale(found, lanes[Lane.SIGNALS])
+    if found is None or not certain:
+        guess = _guess(disk, lanes)
+        mark = found.state.mark if found is not None else b""
+        found = _Found(msgspec.structs.replace(guess, mark=mark), _end_of(lanes[Lane.EVENTS]))
+    elif head is None and found.tail is None:
+        # Should the newest segment be gone: its numbers are not given again.
+        sequence = max(found.state.sequence, _guess(disk, lanes).sequence)
+        found = found._replace(state=msgspec.structs.replace(found.state, sequence=sequence))
     durable = found.tail.state if found.tail else found.state
     bound, void = _in_signals(disk, lanes[Lane.SIGNALS], durable.ordinals[Lane.SIGNALS])
     return Recovered(found.state, (bound, found.bound), found.tail, void_signals=void, certain=certain)
+
+
+def _is_stale(found: _Found, signals: list[tuple[Segment, int, float]]) -> bool:
+    """Whether signals were committed of which the newest state knows nothing: an events segment must be gone."""
+    durable = found.tail.state if found.tail else found.state
+    return bool(signals) and signals[-1][0].base > durable.ordinals[Lane.SIGNALS]
 
 
 def _in_events(disk: Disk, lanes: list[list[tuple[Segment, int, float]]], head: Head | None) -> _Found | None:

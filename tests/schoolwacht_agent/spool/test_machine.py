@@ -21,7 +21,7 @@ from tests.schoolwacht_agent.spool.disk_model import Crash, ModelDisk
 NOWHERE = Path("/nowhere")
 FAULTS = ("enospc", "eio_write", "eio_sync", "eio_read", "crash")
 #: More examples for a soak: SCHOOLWACHT_SPOOL_EXAMPLES=20000 pytest …/test_machine.py --timeout 0
-EXAMPLES = int(os.environ.get("SCHOOLWACHT_SPOOL_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("SCHOOLWACHT_SPOOL_EXAMPLES", "60"))
 
 
 class SpoolMachine(RuleBasedStateMachine):
