@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -11,7 +12,11 @@ import pytest
 
 from tests.parts import ROOT, missing
 
-_PORT = 19267
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -22,16 +27,20 @@ def elasticsearch_url() -> Iterator[str]:
         return
     script = ROOT / "deploy" / "dev" / "elasticsearch.sh"
     directory = os.environ.get("SCHOOLWACHT_TEST_ELASTICSEARCH_DIR", str(ROOT / ".dev" / "elasticsearch"))
-    environment = os.environ | {"ES_PORT": str(_PORT)}
+    # Ports of its own, so that two runs on one machine do not meet.
+    port = _free_port()
+    environment = os.environ | {"ES_PORT": str(port), "ES_TRANSPORT_PORT": str(_free_port())}
     started = subprocess.run(
         [script, "start", directory], env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     if started.returncode != 0:
-        missing(f"no Elasticsearch: {(started.stderr or started.stdout).strip().splitlines()[-1]}")
+        said = " | ".join((started.stderr or started.stdout).strip().splitlines()[-6:])
+        missing(f"no Elasticsearch: {said}")
     try:
-        yield f"http://127.0.0.1:{_PORT}"
+        yield f"http://127.0.0.1:{port}"
     finally:
-        subprocess.run([script, "stop", directory], env=environment, capture_output=True, check=False, timeout=60)
+        for command in ("stop", "wipe"):
+            subprocess.run([script, command, directory], env=environment, capture_output=True, check=False, timeout=90)
 
 
 @pytest.fixture
