@@ -32,6 +32,7 @@ from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Ver
 from schoolwacht_collector.admission import Flight, Room, Turns
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.dead_letters import DeadLetters, Letter
+from schoolwacht_collector.gather import Gather
 from schoolwacht_collector.index.port import Outcome, Store
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
@@ -108,6 +109,7 @@ class Intake:
         self._flight = Flight(total=limits.flight_bytes, share=limits.agent_flight_bytes)
         self._room = Room(limits.prepared_events)
         self._turns = Turns()
+        self._gather = Gather(store.create)
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -213,10 +215,8 @@ class Intake:
             self._room.leave(taken)
 
     async def _create(self, documents: list[Event]) -> list[Outcome]:
-        if not documents:
-            return []
         try:
-            return await self._store.create(documents)
+            return await self._gather.create(documents)
         except StoreError as error:
             _logger.warning("a batch cannot be stored: %s", error)
             return [Outcome(Verdict.RETRY, created=False, reason="the store does not answer")] * len(documents)

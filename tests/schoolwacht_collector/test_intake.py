@@ -19,6 +19,7 @@ from blockbuster import blockbuster_ctx
 from schoolwacht.errors import StoreError
 from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import BATCH_TYPE, LIMITS, Verdict, encode_batch, encode_event
+from schoolwacht_collector.admission import LEAST
 from schoolwacht_collector.config import LimitSettings
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Outcome, Store
@@ -507,6 +508,11 @@ async def test_what_the_store_rejects_is_kept_as_a_dead_letter(served: Served, t
     assert [letter["reason"] for letter in letters(tmp_path)] == ["mapping"]
 
 
+async def in_flight(served: Served) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{served.url}/readyz") as response:
+        return int((await response.json())["flight_bytes"])
+
+
 async def test_a_stop_finishes_what_was_taken(tmp_path: Path) -> None:
     store = Gate()
     async with serving(store, tmp_path) as served:
@@ -516,7 +522,7 @@ async def test_a_stop_finishes_what_was_taken(tmp_path: Path) -> None:
             for n in range(8)
         ]
         async with asyncio.timeout(20):
-            while store.waiting < 8:  # noqa: ASYNC110 - the store counts, it does not tell
+            while await in_flight(served) < 8 * LEAST or not store.waiting:  # noqa: ASYNC110 - asked by HTTP
                 await asyncio.sleep(0.01)
         asyncio.get_running_loop().call_later(0.2, store.open_gate.set)
     answers = await asyncio.gather(*tasks)
