@@ -1,9 +1,12 @@
-# Every target does all its own set-up.
+# The two commands that a newcomer needs are `make demo` and `make test`; both do all their own set-up.
 
-.PHONY: help test check unit record setup setup-test clean
+.PHONY: help demo test check unit record setup setup-test clean
 
 help:                 ## what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: setup           ## three schools, one collector, alerts at a CERT; ARGS=--exit ends by itself, ARGS="--pcap FILE" adds yours
+	@.venv/bin/schoolwacht demo --captures tests/captures $(ARGS)
 
 test: check unit      ## all set-up (Suricata, tshark, Chromium, Elasticsearch), then every check and test
 
