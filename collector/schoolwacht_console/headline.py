@@ -82,6 +82,11 @@ def _file(row: Row) -> str:
     return _words(row, "file.name", "file.mime_type") + (f", {size(float(length))}" if length is not None else "")
 
 
+def _signal(row: Row) -> str:
+    """What the rule found, in its own words where it has some."""
+    return str(row.get("message") or row.get("rule.name") or "")
+
+
 def _of(*fields: str) -> Callable[[Row], str]:
     return lambda row: _words(row, *fields)
 
@@ -94,7 +99,7 @@ HEADLINES: Mapping[str, Callable[[Row], str]] = MappingProxyType(
         "tls": _tls,
         "quic": _tls,
         "file": _file,
-        "signal": _of("rule.name"),
+        "signal": _signal,
         "ssh": _of("nsm.ssh.client.software", "nsm.ssh.server.software"),
         "smb": _of("nsm.smb.command", "nsm.smb.share", "nsm.smb.filename", "nsm.smb.named_pipe", "nsm.smb.status"),
         "krb5": _of("nsm.krb5.msg_type", "nsm.krb5.cname", "nsm.krb5.sname", "nsm.krb5.error_code"),

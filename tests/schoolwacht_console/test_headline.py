@@ -61,6 +61,10 @@ def test_a_row_without_details_still_says_something(dataset: Dataset) -> None:
         ({"event.dataset": "tls", "tls.client.server_name": "d.example"}, "d.example"),
         ({"event.dataset": "file", "file.name": "a.exe", "file.size": 12}, "a.exe, 12 B"),
         ({"event.dataset": "signal", "rule.name": "Port scan"}, "Port scan"),
+        (
+            {"event.dataset": "signal", "rule.name": "Port scan", "message": "50 ports within 60 s"},
+            "50 ports within 60 s",
+        ),
     ],
 )
 def test_the_line_tells_the_main_facts(row: dict[str, Any], line: str) -> None:
