@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from struct import Struct
 from types import MappingProxyType
 
-from schoolwacht_agent.sources.packets.flows import ICMP6, UDP
+from schoolwacht_agent.sources.packets.flows import ICMP6
 from schoolwacht_agent.sources.packets.fragments import Fragments
+from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import TAGGED, Link
 
 _half = Struct(">H").unpack_from
@@ -30,7 +31,6 @@ _EXTENSIONS_MAX = 16
 
 _HOP, _IPIP, _IPV6_IN, _ROUTING, _FRAGMENT, _GRE, _AUTHENTICATION, _NONE, _OPTIONS = 0, 4, 41, 43, 44, 47, 51, 59, 60
 _EXTENSIONS = frozenset({_HOP, _ROUTING, _OPTIONS, _AUTHENTICATION})
-_VXLAN_PORT, _GENEVE_PORT = 4789, 6081
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,8 +72,6 @@ class Context:
 Deliver = Callable[[Context, int, bytes, bytes, bytes, int, int], None]
 #: Context, buffer, where the ARP packet begins and ends.
 DeliverArp = Callable[[Context, bytes, int, int], None]
-#: Link type or -1, ethertype or -1, and the bytes: what a rare layer carries as (ethertype, bytes), or None.
-Unwrap = Callable[[float, int, int, bytes], tuple[int, bytes] | None]
 
 
 class Decoder:
@@ -84,7 +82,7 @@ class Decoder:
         arp: gets every ARP packet.
         fragments: keeps what waits for the rest.
         note: told the reason of every packet that is left.
-        unwrap: tried on link types and ethertypes that are not known here.
+        rare: tried on link types and ethertypes that are not known here.
     """
 
     def __init__(
@@ -93,13 +91,13 @@ class Decoder:
         arp: DeliverArp,
         fragments: Fragments,
         note: Callable[[str], None],
-        unwrap: Unwrap,
+        rare: Rare,
     ) -> None:
         self._deliver = deliver
         self._arp = arp
         self._fragments = fragments
         self._note = note
-        self._unwrap = unwrap
+        self._rare = rare
 
     def frame(self, link: int, buffer: bytes, record: tuple[float, int, int, int, int]) -> None:
         """Take one record of a batch apart."""
@@ -109,13 +107,42 @@ class Decoder:
             context = Context(seconds, wire + 4, (tci & 0xFFF,), cut=captured < wire)
         self._link(context, link, buffer, start, start + captured)
 
+    def tunnelled(self, context: Context, kind: str, payload: bytes) -> None:
+        """Take apart what a datagram of a UDP tunnel carries.
+
+        Args:
+            context: of the datagram.
+            kind: "vxlan", "geneve" or "l2tp".
+            payload: the datagram's.
+        """
+        end = len(payload)
+        if context.depth >= _DEPTH_MAX:
+            self._note("tunnel: too deep")
+        elif kind == "vxlan":
+            if payload[0] & 0x08:
+                self._inner_ethernet(context, payload, 8, end)
+            else:
+                self._note("vxlan: no network identifier")
+        elif kind == "geneve":
+            skip = 8 + ((payload[0] & 0x3F) << 2)
+            if skip >= end:
+                self._note("geneve: short header")
+            elif (inner := _half(payload, 2)[0]) == _BRIDGED:
+                self._inner_ethernet(context, payload, skip, end)
+            else:
+                self._network(context.inside(end - skip), inner, payload, skip, end)
+        else:
+            found = self._rare.l2tp(context.seconds, payload)
+            if found is not None:
+                self._network(context.inside(len(found[1])), found[0], found[1], 0, len(found[1]))
+
     def _link(self, context: Context, link: int, buffer: bytes, at: int, end: int) -> None:
         if link == Link.ETHERNET:
             self._ethernet(context, buffer, at, end)
             return
         entry = _LINKS.get(link)
         if entry is None:
-            inner = self._unwrap(context.seconds, link, -1, buffer[at:end])
+            inner = self._rare.unwrap(context.seconds, link, -1, buffer[at:end])
             if inner is None:
                 self._note(f"link type {link}")
             else:
@@ -165,7 +192,7 @@ class Decoder:
             self._unknown(context, kind, buffer, at, end)
 
     def _unknown(self, context: Context, kind: int, buffer: bytes, at: int, end: int) -> None:
-        inner = self._unwrap(context.seconds, -1, kind, buffer[at:end]) if context.depth < _DEPTH_MAX else None
+        inner = self._rare.unwrap(context.seconds, -1, kind, buffer[at:end]) if context.depth < _DEPTH_MAX else None
         if inner is not None:
             self._network(context.inside(len(inner[1])), inner[0], inner[1], 0, len(inner[1]))
         elif kind < _LENGTH_MAX:
@@ -211,7 +238,8 @@ class Decoder:
         if context.depth >= _DEPTH_MAX:
             self._note("tunnel: too deep")
         else:
-            self._ethernet(context.inside(end - at), buffer, at, end)
+            # What counts is the packet, as for any other tunnel.
+            self._ethernet(context.inside(max(0, end - at - 14)), buffer, at, end)
 
     def _ipv4(self, context: Context, buffer: bytes, at: int, end: int) -> None:
         if end - at < 20:
@@ -327,19 +355,6 @@ class Decoder:
             self._note("ipv4: ICMPv6 inside")
             return
         self._deliver(context, protocol, source, destination, buffer, at, end)
-        if protocol == UDP and end - at >= 16:
-            port = _half(buffer, at + 2)[0]
-            if port == _VXLAN_PORT and buffer[at + 8] & 0x08:
-                self._inner_ethernet(context, buffer, at + 16, end)
-            elif port == _GENEVE_PORT and buffer[at + 8] >> 6 == 0:
-                skip = 16 + ((buffer[at + 8] & 0x3F) << 2)
-                kind = _half(buffer, at + 10)[0]
-                if at + skip >= end:
-                    self._note("geneve: short header")
-                elif kind == _BRIDGED:
-                    self._inner_ethernet(context, buffer, at + skip, end)
-                elif context.depth < _DEPTH_MAX:
-                    self._network(context.inside(end - at - skip), kind, buffer, at + skip, end)
 
     def _gre(self, context: Context, source: bytes, destination: bytes, buffer: bytes, at: int, end: int) -> None:
         """RFC 2784 and 2890; version 1 is PPTP's (RFC 2637)."""

@@ -15,6 +15,8 @@ from struct import Struct
 from schoolwacht.event import Event
 from schoolwacht_agent.sources.packets.arp import ArpWatch
 from schoolwacht_agent.sources.packets.conversations import identify, identify_datagram
+from schoolwacht_agent.sources.packets.conversations.snmp import SnmpConversation
+from schoolwacht_agent.sources.packets.conversations.tunnel import TunnelConversation, tunnel_of
 from schoolwacht_agent.sources.packets.decode import Context, Decoder
 from schoolwacht_agent.sources.packets.flows import (
     ALWAYS,
@@ -48,6 +50,8 @@ _ports = Struct(">HH").unpack_from
 _tcp = Struct(">HHI4xBB").unpack_from
 
 _SCTP = 132
+#: Datagrams of a flow that are looked at until one is of the protocol that its port promises.
+_TRIES = 8
 _CHANGING = FIN | SYN | RST
 
 
@@ -68,9 +72,7 @@ class Engine:
         self._fragments = Fragments(settings.max_fragments_bytes)
         self._arp = ArpWatch(self._events.append, counters.note_invalid)
         self._rare = Rare(settings.rare_per_second, counters.note_invalid, wait=not live)
-        self._decoder = Decoder(
-            self._deliver, self._arp.packet, self._fragments, counters.note_invalid, self._rare.unwrap
-        )
+        self._decoder = Decoder(self._deliver, self._arp.packet, self._fragments, counters.note_invalid, self._rare)
         self._next_look = 0.0
 
     def take(self) -> list[Event]:
@@ -386,14 +388,28 @@ class Engine:
 
     def _message(self, flow: Flow, half: Half, payload: bytes, seconds: float) -> None:
         if flow.conversation is None:
-            found = identify_datagram(payload, *_ports(flow.up.key, 2 * flow.width))
-            if found.name is not None:
-                flow.application = found.name
-            if found.make is None:
-                flow.up.quiet = flow.down.quiet = NEVER
-                return
-            flow.conversation = found.make(flow, self._events.append)
-        flow.conversation.datagram(half, payload, seconds)
+            flow.conversation = self._converse(flow, payload)
+        if flow.conversation is not None:
+            flow.conversation.datagram(half, payload, seconds)
+
+    def _converse(self, flow: Flow, payload: bytes) -> Conversation | None:
+        """Who follows a UDP flow, by one of its first datagrams."""
+        source, destination = _ports(flow.up.key, 2 * flow.width)
+        tunnel = tunnel_of(payload, destination)
+        if tunnel is not None:
+            return TunnelConversation(flow, tunnel, self._decoder.tunnelled)
+        found = identify_datagram(payload, source, destination)
+        if found.name is not None:
+            flow.application = found.name
+        if found.name == "snmp":
+            return SnmpConversation(flow, self._events.append, self._rare.snmp)
+        if found.make is not None:
+            return found.make(flow, self._events.append)
+        if found.retry and flow.up.packets + flow.down.packets < _TRIES:
+            self._counters.note_invalid("dns: cannot be read")
+        else:
+            flow.up.quiet = flow.down.quiet = NEVER
+        return None
 
     def _ended(self, flow: Flow, reason: Reason) -> None:
         if flow.conversation is not None:

@@ -88,6 +88,12 @@ class Flow:
         answered = self.up.packets and self.down.packets > self.errors
         return FlowState.ESTABLISHED if answered else FlowState.NEW
 
+    @property
+    def depth(self) -> int:
+        """How many tunnels the flow is in (of TCP and UDP)."""
+        rest = self.up.key[2 * self.width + 4 :]
+        return rest[0] if rest else 0
+
     def swap(self) -> None:
         """Take the other end for the client."""
         self.up, self.down = self.down, self.up

@@ -79,40 +79,41 @@ def with_link(event: Event, flow: Flow) -> Event:
     return event
 
 
+def begin_event(flow: Flow, dataset: Dataset, seconds: float) -> Event:
+    """What an event of any protocol says of its flow."""
+    ends = ends_of(flow)
+    event = Event(
+        timestamp=moment(seconds),
+        event_dataset=dataset,
+        event_module=MODULE,
+        source_ip=ends.source_ip,
+        destination_ip=ends.destination_ip,
+        network_transport=TRANSPORTS.get(flow.protocol) or str(flow.protocol),
+        network_type="ipv4" if flow.width == 4 else "ipv6",
+        network_community_id=community_id(
+            ends.source_ip, ends.destination_ip, ends.source_port, ends.destination_port, flow.protocol
+        ),
+    )
+    if flow.icmp is None and flow.protocol in _WITH_PORTS:
+        event.source_port, event.destination_port = ends.source_port, ends.destination_port
+    return with_link(event, flow)
+
+
 def flow_event(flow: Flow, reason: Reason) -> Event:
     """A flow that has ended, or the part of it that has."""
     up, down, last = flow.up, flow.down, flow.last
-    ends = ends_of(flow)
-    end = moment(last)
-    event = Event(
-        timestamp=end,
-        event_dataset=Dataset.FLOW,
-        event_module=MODULE,
-        event_start=moment(flow.start),
-        event_end=end,
-        event_duration=max(0, round((last - flow.start) * 1e6)) * 1000,
-        source_ip=ends.source_ip,
-        source_bytes=up.bytes,
-        source_packets=up.packets,
-        destination_ip=ends.destination_ip,
-        destination_bytes=down.bytes,
-        destination_packets=down.packets,
-        network_transport=TRANSPORTS.get(flow.protocol) or str(flow.protocol),
-        network_type="ipv4" if flow.width == 4 else "ipv6",
-        network_protocol=flow.application,
-        network_bytes=up.bytes + down.bytes,
-        network_packets=up.packets + down.packets,
-        nsm_flow_state=flow.state,
-        nsm_flow_reason=reason,
-    )
+    event = begin_event(flow, Dataset.FLOW, last)
+    event.event_start = moment(flow.start)
+    event.event_end = event.timestamp
+    event.event_duration = max(0, round((last - flow.start) * 1e6)) * 1000
+    event.source_bytes, event.source_packets = up.bytes, up.packets
+    event.destination_bytes, event.destination_packets = down.bytes, down.packets
+    event.network_bytes, event.network_packets = up.bytes + down.bytes, up.packets + down.packets
+    event.network_protocol = flow.application
+    event.nsm_flow_state, event.nsm_flow_reason = flow.state, reason
     if flow.icmp is not None:
         event.nsm_icmp_type, event.nsm_icmp_code = flow.icmp
-    elif flow.protocol in _WITH_PORTS:
-        event.source_port, event.destination_port = ends.source_port, ends.destination_port
     if flow.protocol == TCP:
         event.nsm_flow_source_tcp_flags = f"{up.flags:02x}"
         event.nsm_flow_destination_tcp_flags = f"{down.flags:02x}"
-    event.network_community_id = community_id(
-        ends.source_ip, ends.destination_ip, ends.source_port, ends.destination_port, flow.protocol
-    )
-    return with_link(event, flow)
+    return event

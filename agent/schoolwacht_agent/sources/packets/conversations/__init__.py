@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from schoolwacht.event import Event
 from schoolwacht_agent.sources.packets.conversations.dhcp import DhcpConversation, is_dhcp
-from schoolwacht_agent.sources.packets.conversations.dns import DnsConversation, begins_tcp, is_dns
+from schoolwacht_agent.sources.packets.conversations.dns import DNS_PORT, DnsConversation, begins_tcp, is_dns
 from schoolwacht_agent.sources.packets.conversations.http import HttpConversation
 from schoolwacht_agent.sources.packets.conversations.signatures import name_of_datagram, name_of_stream
 from schoolwacht_agent.sources.packets.conversations.ssh import SshConversation
 from schoolwacht_agent.sources.packets.conversations.tls import TlsConversation
+from schoolwacht_agent.sources.packets.conversations.upgrade import UpgradeConversation
 from schoolwacht_agent.sources.packets.dissect.http import dissect_request
 from schoolwacht_agent.sources.packets.dissect.progress import MORE
 from schoolwacht_agent.sources.packets.flows import Conversation, Flow
@@ -30,9 +31,15 @@ class Found(NamedTuple):
     name: str | None
     make: Make | None = None
     by_server: bool | None = None
+    #: The port says what it should be, but this datagram is not: look at the next one.
+    retry: bool = False
 
 
 _UNKNOWN = Found(None)
+_NO_DNS = Found(None, retry=True)
+_UPGRADABLE = MappingProxyType(
+    {name: Found(name, UpgradeConversation) for name in ("smtp", "ftp", "imap", "pop3", "pgsql")}
+)
 #: So many bytes tell any protocol that is known here.
 _ENOUGH = 16
 _TLS_SIDES = MappingProxyType({1: False, 2: True})
@@ -62,7 +69,7 @@ def identify(data: bytes, port: int) -> Found | None:
     name = name_of_stream(data, port)
     if name is None and len(data) < 4 and data[0] < 0x80:
         return None
-    return Found(name)
+    return _UPGRADABLE.get(name) or Found(name) if name is not None else _UNKNOWN
 
 
 def identify_datagram(payload: bytes, source: int, destination: int) -> Found:
@@ -73,4 +80,6 @@ def identify_datagram(payload: bytes, source: int, destination: int) -> Found:
     if is_dhcp(payload):
         return Found("dhcp", DhcpConversation)
     name = name_of_datagram(payload, source, destination)
-    return Found(name) if name is not None else _UNKNOWN
+    if name is None:
+        return _NO_DNS if DNS_PORT in (source, destination) else _UNKNOWN
+    return Found(name)

@@ -15,7 +15,7 @@ from schoolwacht_agent.sources.packets.flows import Conversation, Flow, Half
 from schoolwacht_agent.sources.packets.report import ends_of, with_link
 from schoolwacht_agent.sources.packets.streams import STREAM_MAX, Stream
 
-_PORT = 53
+DNS_PORT = 53
 _NOT_DNS = frozenset({137, 138, 5353, 5355})
 _QUERY, _OPCODE = 0x80, 0x78
 
@@ -26,12 +26,12 @@ def is_dns(payload: bytes, source: int, destination: int) -> bool | None:
         return None
     # One question and the plain opcode: cheap to tell, and true of all but zone transfers and updates.
     plain = payload[4:6] == b"\x00\x01" and not payload[2] & _OPCODE
-    if not plain and _PORT not in (source, destination):
+    if not plain and DNS_PORT not in (source, destination):
         return None
     message = dissect_dns(payload)
     if message is None:
         return None
-    if _PORT not in (source, destination) and message.size != len(payload):
+    if DNS_PORT not in (source, destination) and message.size != len(payload):
         return None
     return message.response
 
@@ -44,7 +44,7 @@ def begins_tcp(data: bytes, port: int) -> bool | None:
     plain = data[6:8] == b"\x00\x01" and not data[4] & _OPCODE
     if not plain or not length >= 17:
         return None
-    if port == _PORT:
+    if port == DNS_PORT:
         return bool(data[4] & _QUERY)
     message = dissect_dns(data[2 : 2 + length]) if len(data) >= 2 + length else None
     return message.response if message is not None and message.size == length else None
@@ -61,7 +61,7 @@ class DnsConversation(Conversation):
 
     def begins(self, half: Half, payload: bytes) -> bool:
         """Whether a message begins here and fits."""
-        return begins_tcp(payload, _PORT) is not None
+        return begins_tcp(payload, DNS_PORT) is not None
 
     def take(self, half: Half, stream: Stream, seconds: float) -> None:
         """See Conversation."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from schoolwacht.event import Event
+from schoolwacht_agent.sources.packets.conversations.upgrade import UpgradeConversation
 from schoolwacht_agent.sources.packets.dissect.events import http_event
 from schoolwacht_agent.sources.packets.dissect.http import (
     Body,
@@ -100,10 +101,17 @@ class HttpConversation(Conversation):
             if response.interim:
                 stream.use(response.head_size)
                 continue
-            tunnel = response.status == 101 or (self._method() == "CONNECT" and 200 <= response.status < 300)
+            tunnel = self._method() == "CONNECT" and 200 <= response.status < 300
             self._tell(response, seconds)
-            if tunnel:
+            if response.status == 101:
                 self._shut()
+                return
+            if tunnel:
+                stream.use(response.head_size)
+                upgrade = UpgradeConversation(self._flow, self._emit)
+                self._flow.conversation = upgrade
+                if stream.data:
+                    upgrade.take(self._flow.down, stream, seconds)
                 return
             _step(stream, response.body, response.head_size, response.content_length)
             if not self._pending and not stream.data:

@@ -19,6 +19,7 @@ _STREAM_TEXTS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("http2", re.compile(rb"PRI \* HTTP/2\.0\r\n")),
     ("sip", re.compile(rb"(?:[A-Z]{3,12} sips?:|SIP/2\.0 )")),
     ("rtsp", re.compile(rb"(?:[A-Z_]{3,16} rtsp://|RTSP/1\.0 )")),
+    ("pgsql", re.compile(rb"\x00\x00\x00\x08\x04\xd2\x16\x2f")),
     ("bittorrent", re.compile(rb"\x13BitTorrent protocol")),
     ("mqtt", re.compile(rb"\x10[\x00-\xff]{1,4}\x00[\x04\x06]MQ(?:TT|Isdp)", re.DOTALL)),
     ("telnet", re.compile(rb"\xff[\xfb-\xfe][\x00-\x31]")),

@@ -13,6 +13,11 @@ from schoolwacht_agent.sources.packets.report import ends_of, with_link
 from schoolwacht_agent.sources.packets.streams import Stream
 
 
+def begins_handshake(data: bytes) -> bool:
+    """Whether a client's or server's hello begins here."""
+    return data[:2] == b"\x16\x03" and data[5:6] in (b"\x01", b"\x02")
+
+
 class TlsConversation(Conversation):
     """Follows both directions up to the hellos and the certificate, and nothing after them."""
 
@@ -30,8 +35,8 @@ class TlsConversation(Conversation):
         self._told = False
 
     def begins(self, half: Half, payload: bytes) -> bool:
-        """A handshake is not looked for in the middle of a connection."""
-        return False
+        """See Conversation: only in a connection that became TLS is it looked for."""
+        return begins_handshake(payload)
 
     def take(self, half: Half, stream: Stream, seconds: float) -> None:
         """See Conversation."""

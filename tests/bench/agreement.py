@@ -1,0 +1,162 @@
+"""How far our packet engine agrees with Suricata on a capture, and where it does not.
+
+    python -m tests.bench.agreement CAPTURE [--differences N]
+
+Both engines read the same file; flows are paired by their ends and start. Agreement is told of the flows that both
+report (same bytes and packets both ways), and of names that both must see: DNS questions, TLS server names, JA3.
+docs/engines.md explains the differences.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht_agent.config import SuricataTable
+from schoolwacht_agent.sources.packets import PacketsSource
+from schoolwacht_agent.sources.port import Source
+from schoolwacht_agent.sources.suricata import SuricataSource
+
+
+def events_of(source: Source) -> list[Event]:
+    """Everything that a source tells of a file."""
+    return [event for events in source.read() for event in events]
+
+
+def pair_flows(ours: list[Event], theirs: list[Event]) -> tuple[list[tuple[Event, Event]], list[Event], list[Event]]:
+    """Flows of both by their two ends and their start: pairs, and what only one side has."""
+    left, right = ({_identity(event): event for event in side if event.event_dataset is Dataset.FLOW}
+                   for side in (ours, theirs))  # fmt: skip
+    pairs = [(left[key], right[key]) for key in left if key in right]
+    return pairs, [left[key] for key in left if key not in right], [right[key] for key in right if key not in left]
+
+
+def ends(event: Event) -> Hashable:
+    """The two ends, whichever is the client."""
+    return event.network_transport, frozenset(
+        ((event.source_ip, event.source_port), (event.destination_ip, event.destination_port))
+    )
+
+
+def _identity(event: Event) -> Hashable:
+    # The VLAN keeps apart what has the same addresses in several networks.
+    return ends(event), event.event_start, event.network_vlan_id
+
+
+def _sizes(event: Event) -> tuple[int | None, ...]:
+    return (event.source_bytes, event.source_packets, event.destination_bytes, event.destination_packets)
+
+
+def difference(ours: Event, theirs: Event) -> str | None:
+    """The class of a difference between what two flows count of each end; None if they agree."""
+    mine = _sizes(ours) if _same_client(ours, theirs) else _sizes(ours)[2:] + _sizes(ours)[:2]
+    if mine == _sizes(theirs):
+        return None
+    if (ours.network_packets, ours.network_bytes) == (theirs.network_packets, theirs.network_bytes):
+        return "packets counted to the other direction"
+    if ours.network_packets == theirs.network_packets:
+        return "same packets, other bytes"
+    return f"we count {'more' if (ours.network_packets or 0) > (theirs.network_packets or 0) else 'fewer'} packets"
+
+
+def _same_client(ours: Event, theirs: Event) -> bool:
+    return (ours.source_ip, ours.source_port) == (theirs.source_ip, theirs.source_port)
+
+
+def share(
+    ours: Iterable[Hashable], theirs: Iterable[Hashable]
+) -> tuple[int, int, Counter[Hashable], Counter[Hashable]]:
+    """Of everything that Suricata tells: how much we tell too, out of how much; what only we and only they tell."""
+    left, right = Counter(ours), Counter(theirs)
+    return (left & right).total(), right.total(), left - right, right - left
+
+
+def names(events: list[Event], kind: str) -> list[Hashable]:
+    """What is compared of the protocols, by connection."""
+    match kind:
+        case "DNS questions":
+            return [
+                (ends(event), event.dns_type, event.dns_id, event.dns_question_name)
+                for event in events
+                if event.event_dataset is Dataset.DNS
+            ]
+        case "TLS server names":
+            return [
+                (ends(event), event.tls_client_server_name)
+                for event in events
+                if event.event_dataset is Dataset.TLS and event.tls_client_server_name
+            ]
+        case "JA3":
+            return [
+                (ends(event), event.tls_client_ja3)
+                for event in events
+                if event.event_dataset is Dataset.TLS and event.tls_client_ja3
+            ]
+        case "HTTP requests":
+            return [
+                (ends(event), event.http_request_method, event.url_domain, event.http_response_status_code)
+                for event in events
+                if event.event_dataset is Dataset.HTTP
+            ]
+        case _:
+            return [
+                (ends(event), event.nsm_ssh_client_software, event.nsm_ssh_server_software)
+                for event in events
+                if event.event_dataset is Dataset.SSH
+            ]
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description="How far our packet engine agrees with Suricata on a capture.")
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--differences", type=int, default=0, metavar="N", help="also print N examples of each class")
+    arguments = parser.parse_args()
+    ours = events_of(PacketsSource.from_files([arguments.capture]))
+    theirs = events_of(SuricataSource.from_files([arguments.capture], settings=SuricataTable()))
+    pairs, only_ours, only_theirs = pair_flows(ours, theirs)
+    classes: dict[str, list[tuple[Event, Event]]] = defaultdict(list)
+    for one, other in pairs:
+        found = difference(one, other)
+        if found is not None:
+            classes[found].append((one, other))
+    agreed = len(pairs) - sum(map(len, classes.values()))
+    print(f"flows: {len(pairs)} that both report, {agreed} the same ({agreed / max(1, len(pairs)):.2%})")
+    same_id = sum(one.network_community_id == other.network_community_id for one, other in pairs)
+    same_client = sum(_same_client(one, other) for one, other in pairs)
+    print(f"  Community ID: {same_id} the same ({same_id / max(1, len(pairs)):.2%})")
+    print(f"  client: {same_client} the same ({same_client / max(1, len(pairs)):.2%})")
+    for name, examples in sorted(classes.items(), key=lambda entry: -len(entry[1])):
+        print(f"  {len(examples):5}  {name}")
+        for one, other in examples[: arguments.differences]:
+            print(f"         ours   {_line(one)}\n         theirs {_line(other)}")
+    for title, only in (("only we report", only_ours), ("only Suricata reports", only_theirs)):
+        print(f"  {len(only):5}  {title}: {dict(Counter(event.network_transport for event in only))}")
+        for event in only[: arguments.differences * 5]:
+            print(f"         {_line(event)}")
+    states = Counter((one.nsm_flow_state, other.nsm_flow_state) for one, other in pairs)
+    same = sum(count for (one, other), count in states.items() if one == other)
+    print(f"flow state: {same / max(1, len(pairs)):.2%} the same", {k: v for k, v in states.items() if k[0] != k[1]})
+    for kind in ("DNS questions", "TLS server names", "JA3", "HTTP requests", "SSH banners"):
+        both, total, more, less = share(names(ours, kind), names(theirs, kind))
+        print(f"{kind}: {both} of {total} ({both / max(1, total):.2%}); only ours {more.total()}")
+        for label, rest in (("only ours", more), ("only theirs", less)):
+            for entry, count in rest.most_common(arguments.differences):
+                print(f"         {label} {count} × {entry}")
+
+
+def _line(event: Event) -> str:
+    return (
+        f"{event.network_transport} {event.source_ip}:{event.source_port} → "
+        f"{event.destination_ip}:{event.destination_port} vlan {event.network_vlan_id} "
+        f"{event.event_start:%H:%M:%S.%f}–{event.event_end:%H:%M:%S.%f} {_sizes(event)} "
+        f"{event.nsm_flow_state}/{event.nsm_flow_reason} "
+        f"{event.nsm_flow_source_tcp_flags}/{event.nsm_flow_destination_tcp_flags} {event.network_protocol}"
+    )
+
+
+if __name__ == "__main__":
+    main()
