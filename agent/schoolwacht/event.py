@@ -34,6 +34,8 @@ Texts = Annotated[list[Text], Meta(max_length=LIST_MAX)]
 #: An IPv4 or IPv6 address in text form. The collector checks it (``stamp``); the type carries what a query must know.
 Ip = Annotated[str, Meta(max_length=45, extra={"type": "ip"})]
 Ips = Annotated[list[Ip], Meta(max_length=LIST_MAX)]
+#: A moment with its offset; one without a time zone is refused.
+Time = Annotated[datetime, Meta(tz=True)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Detail = Annotated[dict[Keyword, Text], Meta(max_length=LIST_MAX)]
@@ -79,7 +81,7 @@ class Event(Struct, omit_defaults=True, gc=False):
     """One event. Times are aware datetimes in UTC, durations nanoseconds, sizes bytes."""
 
     # What and when. Which of these the agent sends and which the collector adds: see derive.py.
-    timestamp: datetime = field(name="@timestamp")
+    timestamp: Time = field(name="@timestamp")
     event_dataset: Dataset = field(name="event.dataset")
     event_module: Keyword | None = field(default=None, name="event.module")
     event_kind: Keyword | None = field(default=None, name="event.kind")
@@ -88,12 +90,12 @@ class Event(Struct, omit_defaults=True, gc=False):
     event_action: Keyword | None = field(default=None, name="event.action")
     event_outcome: Keyword | None = field(default=None, name="event.outcome")
     event_severity: Count | None = field(default=None, name="event.severity")
-    event_start: datetime | None = field(default=None, name="event.start")
-    event_end: datetime | None = field(default=None, name="event.end")
+    event_start: Time | None = field(default=None, name="event.start")
+    event_end: Time | None = field(default=None, name="event.end")
     event_duration: Count | None = field(default=None, name="event.duration")
     event_id: Keyword | None = field(default=None, name="event.id")
     event_sequence: Count | None = field(default=None, name="event.sequence")
-    event_ingested: datetime | None = field(default=None, name="event.ingested")
+    event_ingested: Time | None = field(default=None, name="event.ingested")
     ecs_version: Keyword | None = field(default=None, name="ecs.version")
     message: Text | None = None
     tags: Keywords | None = None
@@ -210,8 +212,8 @@ class Event(Struct, omit_defaults=True, gc=False):
     tls_server_ja3s: Keyword | None = field(default=None, name="tls.server.ja3s")
     tls_server_subject: Text | None = field(default=None, name="tls.server.subject")
     tls_server_issuer: Text | None = field(default=None, name="tls.server.issuer")
-    tls_server_not_before: datetime | None = field(default=None, name="tls.server.not_before")
-    tls_server_not_after: datetime | None = field(default=None, name="tls.server.not_after")
+    tls_server_not_before: Time | None = field(default=None, name="tls.server.not_before")
+    tls_server_not_after: Time | None = field(default=None, name="tls.server.not_after")
     tls_server_hash_sha1: Keyword | None = field(default=None, name="tls.server.hash.sha1")
     tls_server_hash_sha256: Keyword | None = field(default=None, name="tls.server.hash.sha256")
     tls_server_x509_serial_number: Keyword | None = field(default=None, name="tls.server.x509.serial_number")

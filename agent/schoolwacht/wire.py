@@ -5,7 +5,7 @@ Limits: :data:`LIMITS`. The HTTP layer never inflates anything, because batches 
 no ``Content-Encoding``. Nesting is bounded by the types: a typed decoder follows only the shapes it knows, to the
 lengths they allow.
 
-docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.hex holds its bytes.
+docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.msgpack holds its bytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -135,28 +134,6 @@ def test_an_event_over_its_limit_is_rejected_alone() -> None:
     decoded = decode_batch(encode_batch(EPOCH, range(3), items))
     assert [one is not None for one in decoded.events] == [True, False, True]
     assert "at most 262144" in decoded.faults[0].reason
-
-
-def test_the_bytes_on_the_wire_stay_what_they_are() -> None:
-    golden = dict(
-        line.split(maxsplit=1) for line in (Path(__file__).parent / "wire_golden.hex").read_text().splitlines()
-    )
-    one = Event(
-        timestamp=NOW,
-        event_dataset=Dataset.TLS,
-        source_ip="2001:db8::1",
-        source_port=50000,
-        tls_client_server_name="www.example.nl",
-        dns_answers_data=["a", "b"],
-        tls_resumed=False,
-        nsm_detail={"k": "v"},
-    )
-    reply = Reply(VERSION, [Verdict.DELIVERED, Verdict.REJECTED], {1: "why"}, 2.5)
-    batch = encode_batch(EPOCH, [7], [encode_event(one)])
-    assert zstandard.decompress(batch).hex() == golden["batch"]
-    assert encode_reply(reply).hex() == golden["reply"]
-    assert decode_batch(zstandard.compress(bytes.fromhex(golden["batch"]))).events == [one]
-    assert decode_reply(bytes.fromhex(golden["reply"]), items=2) == reply
 
 
 @given(st.binary(max_size=200))

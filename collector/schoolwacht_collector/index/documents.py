@@ -72,6 +72,11 @@ def encode_record(record: msgspec.Struct) -> bytes:
         raise StoreError(f"{type(record).__name__} cannot be stored: {error}") from error
 
 
+def without_zero(text: str) -> str:
+    r"""The text as it is kept: U+0000 becomes ``\x00``."""
+    return text.replace("\0", "\\x00") if "\0" in text else text
+
+
 def row(data: bytes | str) -> dict[str, Any]:
     """The row that :func:`encode` wrote."""
     decoded: dict[str, Any] = msgspec.json.decode(data)
@@ -93,7 +98,7 @@ def _without_nul(data: bytes) -> bytes:
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return value.replace("\0", "\\x00")
+        return without_zero(value)
     if isinstance(value, list):
         return [_cleaned(item) for item in value]
     if isinstance(value, dict):

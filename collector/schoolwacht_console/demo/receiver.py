@@ -7,7 +7,6 @@ be. Limits: what it has seen is held in memory, for the length of a demo.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -94,7 +93,7 @@ def is_genuine(key: bytes, delivery_id: str, stamp: str, signatures: str, body: 
         version, _, text = signature.partition(",")
         try:
             given = base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:  # no base64, or no ASCII
             continue
         if version == "v1" and hmac.compare_digest(given, expected):
             return True

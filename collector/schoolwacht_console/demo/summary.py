@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 class Accounts(NamedTuple):
     """The figures of one demo.
 
-    ``seen`` is what each agent's spool says was made of its packets, ``stored`` what the store holds of each agent, both without
-    what the collector made itself (``derived``). ``alerts`` are ids in the store, ``arrived`` ids at the CERT.
+    ``seen`` is what each agent's spool says was made of its packets, ``stored`` what the store holds of each agent,
+    both without what the collector made itself (``derived``). ``alerts`` are ids in the store, ``arrived`` those at the
+    CERT.
     ``delays`` are the seconds from the packet to the CERT of each alert's first notification. ``failed`` names agents
     that did not end well, with their exit codes (-1: still playing).
     """

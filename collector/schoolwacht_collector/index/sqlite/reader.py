@@ -19,13 +19,15 @@ from typing import NamedTuple
 from schoolwacht.errors import StoreError
 from schoolwacht_collector.index import documents, pages
 from schoolwacht_collector.index.pages import Place
-from schoolwacht_collector.index.port import DOCUMENTS, Page, Scope, Search, Tally
-from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.index.port import DOCUMENTS, Kind, Page, Scope, Search, Tally
+from schoolwacht_collector.index.sqlite import files, schema, tokens
 from schoolwacht_collector.query.evaluate import micros
 from schoolwacht_collector.query.fields import Field
 from schoolwacht_collector.query.sql import Columns, Fragment, condition, json_path, marks, value_of
 
 OPEN_FILES = 8
+#: Rows of one file that are looked at one by one because the index of values names them.
+CANDIDATES_MAX = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,13 +56,13 @@ class Reader:
         """See :meth:`.port.Store.search`; blocks."""
         size = pages.page_size(search.limit)
         after = None if search.after is None else pages.place(search.after)
-        statement = select(search, after, size + 1)
         found: list[_Found] = []
         deadline = time.monotonic() + self.seconds
         for path in self._paths(search):
             if search.time_field == "@timestamp" and len(found) > size:
                 break  # every later file holds rows further on in the order only
             with self._connection(path, deadline) as connection:
+                statement = select(search, after, size + 1, _candidates(connection, search))
                 rows = connection.execute(statement.text, statement.parameters)
                 found += [_Found(Place(moment, name), doc) for name, moment, doc in rows]
             found.sort(reverse=not search.oldest_first)
@@ -71,11 +73,11 @@ class Reader:
 
     def tally(self, search: Search, by: Field, top: int) -> Mapping[str, Tally]:
         """See :meth:`.port.Store.tally`; blocks."""
-        statement = count(search, by)
         counts: dict[str, tuple[int, int, int]] = {}
         deadline = time.monotonic() + self.seconds
         for path in self._paths(search):
             with self._connection(path, deadline) as connection:
+                statement = count(search, by, _candidates(connection, search))
                 for value, number, first, last in connection.execute(statement.text, statement.parameters):
                     known = counts.get(value)
                     counts[value] = (
@@ -136,8 +138,11 @@ class Reader:
             connection.close()
 
 
-def select(search: Search, after: Place | None, limit: int) -> Fragment:
-    """The statement that answers with id, time in microseconds and document of the rows of a search in one file."""
+def select(search: Search, after: Place | None, limit: int, rows: Fragment | None = None) -> Fragment:
+    """The statement that answers with id, time in microseconds and document of the rows of a search in one file.
+
+    ``rows`` finds the numbers of the rows among which they are, if that is known.
+    """
     columns = schema.COLUMNS[search.kind]
     moment = value_of(search.time_field, columns)
     conditions = _conditions(search, moment, columns)
@@ -147,33 +152,68 @@ def select(search: Search, after: Place | None, limit: int) -> Fragment:
             Fragment(f"({moment.text}, id) {comparison} (?, ?)", (*moment.parameters, after.micros, after.id))
         )
     order = "ASC" if search.oldest_first else "DESC"
-    where = _all(conditions)
+    source, where = _source(search, rows), _all(conditions)
     return Fragment(
-        f"SELECT id, {moment.text} AS moment, doc FROM {search.kind.value} WHERE {where.text} "  # noqa: S608 - no outside text
+        f"SELECT id, {moment.text} AS moment, doc FROM {source.text} WHERE {where.text} "  # noqa: S608 - no outside text
         f"ORDER BY moment {order}, id {order} LIMIT ?",
-        (*moment.parameters, *where.parameters, limit),
+        (*moment.parameters, *source.parameters, *where.parameters, limit),
     )
 
 
-def count(search: Search, by: Field) -> Fragment:
+def count(search: Search, by: Field, rows: Fragment | None = None) -> Fragment:
     """The statement that answers with each value of a field, its number of rows and their first and last time."""
     columns = schema.COLUMNS[search.kind]
     where = _all(_conditions(search, value_of(search.time_field, columns), columns))
-    table = search.kind.value
+    source = _source(search, rows)
     if by.many:
         # A row counts once for a value, however often its list has it.
         # The inner query keeps its columns apart from those of json_each, which has an id and a key as well.
         return Fragment(
-            "SELECT value, count(*), min(ts), max(ts) FROM (SELECT DISTINCT row.id, row.ts, counted.value AS value "  # noqa: S608 - no outside text
-            f"FROM (SELECT id, ts, doc FROM {table} WHERE {where.text}) AS row, json_each(row.doc, ?) AS counted) "
-            "GROUP BY value",
-            (*where.parameters, json_path(by.name)),
+            "SELECT value, count(*), min(ts), max(ts) FROM (SELECT DISTINCT found.id, found.ts, counted.value AS value "  # noqa: S608 - no outside text
+            f"FROM (SELECT id, ts, doc FROM {source.text} WHERE {where.text}) AS found, "
+            "json_each(found.doc, ?) AS counted) GROUP BY value",
+            (*source.parameters, *where.parameters, json_path(by.name)),
         )
     value = value_of(by.name, columns)
     return Fragment(
-        f"SELECT {value.text} AS value, count(*), min(ts), max(ts) FROM {table} "  # noqa: S608 - no outside text
+        f"SELECT {value.text} AS value, count(*), min(ts), max(ts) FROM {source.text} "  # noqa: S608 - no outside text
         f"WHERE {where.text} AND {value.text} IS NOT NULL GROUP BY 1",
-        (*value.parameters, *where.parameters, *value.parameters),
+        (*value.parameters, *source.parameters, *where.parameters, *value.parameters),
+    )
+
+
+def _source(search: Search, rows: Fragment | None) -> Fragment:
+    """The table, or (first, so that SQLite cannot choose another way in) the rows of it that are known."""
+    table = search.kind.value
+    if rows is None:
+        return Fragment(table)
+    return Fragment(f"({rows.text}) AS candidate CROSS JOIN {table} ON {table}.row = candidate.number", rows.parameters)
+
+
+def _candidates(connection: sqlite3.Connection, search: Search) -> Fragment | None:
+    """The rows that may match by the index of values; None if it does not help: no value asked for, or too many rows.
+
+    Too many is no loss: a value that is so frequent is soon met on the way through time.
+    """
+    numbers = tokens.wanted(search.where) if search.kind in DOCUMENTS else None
+    if numbers is None:
+        return None
+    rows = _by_token(search.kind, numbers)
+    (found,) = connection.execute(
+        f"SELECT count(*) FROM ({rows.text} LIMIT ?)",  # noqa: S608 - no outside text
+        (*rows.parameters, CANDIDATES_MAX + 1),
+    ).fetchone()
+    return rows if found <= CANDIDATES_MAX else None
+
+
+def _by_token(kind: Kind, numbers: frozenset[int]) -> Fragment:
+    table = kind.value
+    return Fragment(
+        f"WITH RECURSIVE slots(slot) AS (SELECT (SELECT max(row) FROM {table}) >> {tokens.SLOT_BITS} "  # noqa: S608 - no outside text
+        "UNION ALL SELECT slot - 1 FROM slots WHERE slot > 0) "
+        f"SELECT DISTINCT hit.row AS number FROM slots CROSS JOIN {table}_token AS hit "
+        f"ON hit.slot = slots.slot AND hit.token IN ({marks(len(numbers))})",
+        tuple(sorted(numbers)),
     )
 
 

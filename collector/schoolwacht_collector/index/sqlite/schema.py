@@ -1,7 +1,8 @@
 """Tables, columns and connections.
 
 A day's file has the tables ``event`` and ``signal``; ``state.sqlite`` has one table for each kind of record. Every
-row is its JSON text beside the few columns that searches start from. Write-ahead logging with ``synchronous=FULL``:
+row is its JSON text beside the few columns that searches start from. Ordinary tables, not ``WITHOUT ROWID``: rows of
+a kilobyte are appended as they come, and the indexes stay lean. Write-ahead logging with ``synchronous=FULL``:
 what a commit has answered for survives a power cut, and readers never wait for the writer.
 """
 
@@ -21,6 +22,10 @@ VERSION = 1
 # A reader waits only while a file is being made or recovered.
 _READER_SECONDS = 5.0
 _PAGE_BYTES = 8192
+# What a commit touches has to stay in memory, or rows read and write index pages again and again.
+_WRITER_CACHE_KIB = 64 << 10
+# Pages in the log before they are moved into the file: 64 MiB.
+_CHECKPOINT_PAGES = 8000
 
 _EVENT_COLUMNS: Columns = MappingProxyType(
     {
@@ -38,14 +43,14 @@ _EVENT_COLUMNS: Columns = MappingProxyType(
 
 _DAY_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
-    id TEXT NOT NULL PRIMARY KEY, ts INTEGER NOT NULL, ingested INTEGER, dataset TEXT NOT NULL, board TEXT,
-    school TEXT, source BLOB, destination BLOB, key TEXT, doc TEXT NOT NULL
-) WITHOUT ROWID;
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, ts INTEGER NOT NULL, ingested INTEGER, dataset TEXT NOT NULL,
+    board TEXT, school TEXT, source BLOB, destination BLOB, key TEXT, doc TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS {table}_ts ON {table} (ts);
 CREATE INDEX IF NOT EXISTS {table}_board ON {table} (board, ts);
-CREATE INDEX IF NOT EXISTS {table}_school ON {table} (school, ts);
-CREATE INDEX IF NOT EXISTS {table}_source ON {table} (source, ts) WHERE source IS NOT NULL;
-CREATE INDEX IF NOT EXISTS {table}_destination ON {table} (destination, ts) WHERE destination IS NOT NULL;
+CREATE TABLE IF NOT EXISTS {table}_token (
+    slot INTEGER NOT NULL, token INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (slot, token, row)
+) WITHOUT ROWID;
 """
 _SIGNAL_INDEXES = """
 CREATE INDEX IF NOT EXISTS signal_ingested ON signal (ingested);
@@ -55,7 +60,7 @@ _RECORD_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     id TEXT NOT NULL PRIMARY KEY, ts INTEGER NOT NULL, board TEXT, key TEXT, state TEXT,
     version INTEGER NOT NULL, doc TEXT NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS {table}_ts ON {table} (ts);
 CREATE INDEX IF NOT EXISTS {table}_key ON {table} (key) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS {table}_state ON {table} (state, ts) WHERE state IS NOT NULL;
@@ -102,7 +107,8 @@ def connect(path: Path, *, busy_seconds: float, create: bool = False) -> sqlite3
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA journal_size_limit=67108864")
-        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KIB}")
         connection.execute("PRAGMA temp_store=MEMORY")
     except sqlite3.Error:
         connection.close()
@@ -121,6 +127,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA mmap_size=1073741824")
         connection.execute("PRAGMA temp_store=MEMORY")
         for name, function in FUNCTIONS.items():
             connection.create_function(name, 1, function, deterministic=True)

@@ -21,6 +21,7 @@ from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.index.port import Kind, Outcome
 from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.index.sqlite.tokens import SLOT_BITS, tokens
 from schoolwacht_collector.query import addresses
 from schoolwacht_collector.query.evaluate import micros
 
@@ -31,11 +32,12 @@ _Values: TypeAlias = tuple[Any, ...]
 
 
 class Prepared(NamedTuple):
-    """An event as a row: its day since 1970, its table and the values of its columns, the id first."""
+    """An event as a row: its day since 1970, its table, the values of its columns from the id on, and its tokens."""
 
     day: int
     table: Kind
     values: _Values
+    tokens: set[int]
 
 
 def prepare(event: Event) -> Prepared:
@@ -54,7 +56,7 @@ def prepare(event: Event) -> Prepared:
         event.signal_key,
         documents.encode(event).decode(),
     )
-    return Prepared(ts // files.DAY_MICROS, documents.kind_of(event), values)
+    return Prepared(ts // files.DAY_MICROS, documents.kind_of(event), values, tokens(event))
 
 
 class _Job(NamedTuple):
@@ -70,10 +72,15 @@ class _Row(NamedTuple):
     job: int
     place: int
     values: _Values
+    tokens: set[int]
 
 
 _INSERT = {
-    kind: f"INSERT INTO {kind.value} VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - a name of our own
+    kind: f"INSERT INTO {kind.value} VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - a name of our own
+    for kind in (Kind.EVENT, Kind.SIGNAL)
+}
+_INSERT_TOKEN = {
+    kind: f"INSERT INTO {kind.value}_token VALUES (?,?,?)"  # noqa: S608 - a name of our own
     for kind in (Kind.EVENT, Kind.SIGNAL)
 }
 _CREATED = Outcome(Verdict.DELIVERED, created=True)
@@ -228,7 +235,9 @@ def _by_day(jobs: Sequence[_Job]) -> dict[int, dict[Kind, list[_Row]]]:
     for number, job in enumerate(jobs):
         for place, row in enumerate(job.rows):
             if isinstance(row, Prepared):
-                days.setdefault(row.day, {}).setdefault(row.table, []).append(_Row(number, place, row.values))
+                days.setdefault(row.day, {}).setdefault(row.table, []).append(
+                    _Row(number, place, row.values, row.tokens)
+                )
     return days
 
 
@@ -251,17 +260,39 @@ def _insert(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> l
 
 def _insert_bulk(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]] | None:
     for table, rows in tables.items():
-        if connection.executemany(_INSERT[table], [row.values for row in rows]).rowcount != len(rows):
+        numbers = range(first := _next_row(connection, table), first + len(rows))
+        values = [(number, *row.values) for number, row in zip(numbers, rows, strict=True)]
+        if connection.executemany(_INSERT[table], values).rowcount != len(rows):
             return None
+        connection.executemany(
+            _INSERT_TOKEN[table],
+            [
+                (number >> SLOT_BITS, token, number)
+                for number, row in zip(numbers, rows, strict=True)
+                for token in row.tokens
+            ],
+        )
     return [(row, _CREATED) for rows in tables.values() for row in rows]
 
 
 def _insert_singly(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]]:
-    return [
-        (row, _CREATED if connection.execute(_INSERT[table], row.values).rowcount else _THERE)
-        for table, rows in tables.items()
-        for row in rows
-    ]
+    results = []
+    for table, rows in tables.items():
+        number = _next_row(connection, table)
+        for row in rows:
+            if not connection.execute(_INSERT[table], (number, *row.values)).rowcount:
+                results.append((row, _THERE))
+                continue
+            slot = number >> SLOT_BITS
+            connection.executemany(_INSERT_TOKEN[table], [(slot, token, number) for token in row.tokens])
+            results.append((row, _CREATED))
+            number += 1
+    return results
+
+
+def _next_row(connection: sqlite3.Connection, table: Kind) -> int:
+    (newest,) = connection.execute(f"SELECT max(row) FROM {table.value}").fetchone()  # noqa: S608 - a name of our own
+    return 0 if newest is None else int(newest) + 1
 
 
 def _retry(reason: str) -> Outcome:
