@@ -114,7 +114,7 @@ async def running(
         stack.push_async_callback(_flush, registry)
         matching = Matching(store, past=bounds_of(settings).past)
         await matching.load()
-        outbox = Outbox(store, targets)
+        outbox = Outbox(store, targets, console_url=settings.console.public_url or None)
         folder = Folder(store, on_change=outbox.nudge)
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")

@@ -72,6 +72,13 @@ class ConsoleSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     listen: Annotated[
         str, Meta(description="Address and port of the console; loopback only, for it has no login yet.")
     ] = "127.0.0.1:8480"
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/\s]+)?$",
+            description="Address at which people reach the console, for the links in notifications; no links if empty.",
+        ),
+    ] = ""
 
 
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -81,7 +81,9 @@ async def ready(collector: Collector) -> tuple[int, dict[str, Any]]:
 
 async def test_an_indicator_in_delivered_traffic_becomes_an_alert_and_is_notified(tmp_path: Path) -> None:
     kept = Kept()
-    async with running(local(tmp_path), notifiers=[kept], init=True) as collector:
+    console = ConsoleSettings(listen="127.0.0.1:0", public_url="https://console.example")
+    settings = msgspec.structs.replace(local(tmp_path), console=console)
+    async with running(settings, notifiers=[kept], init=True) as collector:
         assert kept.opened
         indicator = Indicator(id="i1", timestamp=datetime.now(UTC), type=IndicatorType.ADDRESS, value=BAD)
         await collector.store.put_many(Kind.INDICATOR, [indicator])
@@ -92,6 +94,7 @@ async def test_an_indicator_in_delivered_traffic_becomes_an_alert_and_is_notifie
         (alert,) = await rows(collector, Kind.ALERT)
         assert (alert["organization.id"], alert["school.location"]) == ("12345", "00AB00")
         assert len(kept.bodies) == 1
+        assert f"https://console.example/alerts/{alert['id']}" in json.dumps(kept.bodies[0])
     assert kept.closed
 
 
