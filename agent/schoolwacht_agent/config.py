@@ -109,16 +109,60 @@ class SuricataTable(_Table, frozen=True):
     ] = 64
 
 
-class PacketsTable(_Table, frozen=True):
-    """``[source.packets]``: the embedded engine."""
+#: Seconds of silence.
+_Silence = Annotated[float, Meta(gt=0, le=86_400)]
 
-    max_flows: Annotated[
-        int, Meta(ge=1000, le=10_000_000, description="Flows held at once; beyond it the quietest are reported early.")
-    ] = 200_000
-    ring_mib: Annotated[int, Meta(ge=1, le=4096, description="Size of the kernel's receive ring, MiB.")] = 64
+
+class PacketsTable(_Table, frozen=True):
+    """``[source.packets]``: the embedded engine.
+
+    The time-outs are Suricata's, so that both engines cut traffic into the same flows.
+    """
+
     promiscuous: Annotated[
         bool, Meta(description="Also take packets that are addressed to other machines (mirror port).")
     ] = True
+    own_packets: Annotated[bool, Meta(description="Also take what this machine itself sends on the interface.")] = True
+    ring_mib: Annotated[int, Meta(ge=2, le=4096, description="Size of the kernel's receive ring, MiB.")] = 32
+    max_flows: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=10_000_000,
+            description="Flows held at once, about 1 kB each; beyond it the quietest are reported early.",
+        ),
+    ] = 50_000
+    streams_mib: Annotated[
+        int, Meta(ge=1, le=4096, description="Beginnings of TCP connections held until they can be understood, MiB.")
+    ] = 16
+    fragments_mib: Annotated[
+        int, Meta(ge=1, le=4096, description="Fragments of IP packets held until the packet is complete, MiB.")
+    ] = 4
+    tcp_new_seconds: Annotated[
+        _Silence, Meta(description="Silence that ends a TCP flow before its handshake is done, seconds.")
+    ] = 60
+    tcp_established_seconds: Annotated[_Silence, Meta(description="Silence that ends an open TCP flow, seconds.")] = 600
+    tcp_closed_seconds: Annotated[
+        _Silence, Meta(description="How long a closed TCP flow waits for late packets before it is reported, seconds.")
+    ] = 60
+    other_new_seconds: Annotated[
+        _Silence, Meta(description="Silence that ends a flow of another protocol that had no answer yet, seconds.")
+    ] = 30
+    other_established_seconds: Annotated[
+        _Silence, Meta(description="Silence that ends a flow of another protocol that was answered, seconds.")
+    ] = 300
+    longest_flow_seconds: Annotated[
+        float,
+        Meta(ge=0, description="A flow that goes on for longer is reported in parts of so many seconds; 0: never."),
+    ] = 3600
+    rare_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Packets of rare protocols that scapy takes apart in a second; the rest is counted. 0: none.",
+        ),
+    ] = 20
 
 
 class SourceTable(_Table, frozen=True):

@@ -5,27 +5,24 @@ What the table of engines (``sources/__init__.py``) asks for is here.
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from schoolwacht.errors import SourceError
-from schoolwacht_agent.config import PacketsTable, SourceTable
-from schoolwacht_agent.sources.packets.settings import PacketsSettings
+from schoolwacht_agent.config import SourceTable
+from schoolwacht_agent.sources.packets.ring import hindrance
 from schoolwacht_agent.sources.packets.source import PacketsSource
 
-__all__ = ["PacketsSettings", "PacketsSource", "live", "missing", "offline"]
+__all__ = ["PacketsSource", "live", "missing", "offline"]
 
 
 def missing(settings: SourceTable) -> str | None:
-    """Why this engine cannot run here, in plain words; None if it can. Files can be read anywhere."""
-    if settings.interface and not hasattr(socket, "AF_PACKET"):
-        return "reading from an interface needs Linux (AF_PACKET); capture files can be read"
-    return None
+    """Why this engine cannot run here, in plain words; None if it can. Files can be read anywhere by anybody."""
+    return hindrance() if settings.interface else None
 
 
 def offline(capture: Path, settings: SourceTable) -> PacketsSource:
     """A capture file. Its faults come from ``read``."""
-    return PacketsSource.from_files([capture], _settings(settings.packets))
+    return PacketsSource.from_files([capture], settings.packets)
 
 
 def live(settings: SourceTable, state: Path, mark: bytes) -> PacketsSource:
@@ -33,8 +30,4 @@ def live(settings: SourceTable, state: Path, mark: bytes) -> PacketsSource:
     del state, mark  # packets from an interface cannot be read again
     if not settings.interface:
         raise SourceError("name the interface that sees the traffic", field="source.interface")
-    return PacketsSource.from_interface(settings.interface, _settings(settings.packets))
-
-
-def _settings(table: PacketsTable) -> PacketsSettings:
-    return PacketsSettings(max_flows=table.max_flows, ring_mib=table.ring_mib, promiscuous=table.promiscuous)
+    return PacketsSource.from_interface(settings.interface, settings.packets)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from struct import Struct
 
 from schoolwacht.event import Event
+from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.arp import ArpWatch
 from schoolwacht_agent.sources.packets.conversations import identify, identify_datagram
 from schoolwacht_agent.sources.packets.conversations.snmp import SnmpConversation
@@ -36,7 +37,6 @@ from schoolwacht_agent.sources.packets.icmp import counterpart, is_error, quoted
 from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import Batch, Link
 from schoolwacht_agent.sources.packets.report import flow_event
-from schoolwacht_agent.sources.packets.settings import PacketsSettings
 from schoolwacht_agent.sources.packets.streams import Budget, Reading, Stream
 from schoolwacht_agent.sources.packets.tcp import ACK, FIN, RST, SYN, Tcp, advance
 from schoolwacht_agent.sources.port import Counters
@@ -64,12 +64,12 @@ class Engine:
         live: packets do not wait (a file's do).
     """
 
-    def __init__(self, settings: PacketsSettings, counters: Counters, *, live: bool = False) -> None:
+    def __init__(self, settings: PacketsTable, counters: Counters, *, live: bool = False) -> None:
         self._counters = counters
         self._events: list[Event] = []
         self._table = FlowTable(settings, self._ended)
-        self._budget = Budget(settings.max_stream_bytes)
-        self._fragments = Fragments(settings.max_fragments_bytes)
+        self._budget = Budget(settings.streams_mib << 20)
+        self._fragments = Fragments(settings.fragments_mib << 20)
         self._arp = ArpWatch(self._events.append, counters.note_invalid)
         self._rare = Rare(settings.rare_per_second, counters.note_invalid, wait=not live)
         self._decoder = Decoder(self._deliver, self._arp.packet, self._fragments, counters.note_invalid, self._rare)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schoolwacht_agent.sources.packets.settings import PacketsSettings
+from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.streams import Stream
 from schoolwacht_agent.sources.packets.tcp import FLOW_STATES, FlowState, Tcp
 
@@ -132,7 +132,7 @@ class FlowTable:
         ended: called with every flow that has ended, and why, after it has left the table.
     """
 
-    def __init__(self, settings: PacketsSettings, ended: Callable[[Flow, Reason], None]) -> None:
+    def __init__(self, settings: PacketsTable, ended: Callable[[Flow, Reason], None]) -> None:
         self._settings = settings
         self._ended = ended
         self.tcp: dict[bytes, Half] = {}

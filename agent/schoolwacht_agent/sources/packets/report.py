@@ -67,15 +67,15 @@ def ends_of(flow: Flow) -> Ends:
 _WITH_PORTS = frozenset({6, 17, 132})
 
 
-def with_link(event: Event, flow: Flow) -> Event:
-    """Add VLAN tags and link addresses to an event of a flow."""
+def with_link(event: Event, flow: Flow, *, turned: bool = False) -> Event:
+    """Add VLAN tags and link addresses to an event of a flow, whose source is its server if it is ``turned``."""
     if flow.vlan:
         event.network_vlan_id = str(flow.vlan[0])
         if len(flow.vlan) > 1:
             event.network_inner_vlan_id = str(flow.vlan[1])
     if flow.macs:
-        event.source_mac = mac(flow.macs[:6])
-        event.destination_mac = mac(flow.macs[6:])
+        client, server = mac(flow.macs[:6]), mac(flow.macs[6:])
+        event.source_mac, event.destination_mac = (server, client) if turned else (client, server)
     return event
 
 

@@ -6,24 +6,28 @@ kernel drops only when the engine falls behind by the whole ring, and counts wha
 The outermost VLAN tag, which the kernel takes out of the frame, comes back as ``Record.tci``. With segmentation offload
 on (ethtool -k), what is seen are the kernel's super-packets, not those of the wire: flows and bytes stay right, packet
 counts do not. An interface that is deleted and made anew under its name is opened again: the old socket would stay
-silent for ever without an error. Source: Linux, Documentation/networking/packet_mmap.rst.
+silent for ever without an error. One that is down or away is waited for. Source: Linux,
+Documentation/networking/packet_mmap.rst.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import mmap
 import os
 import select
 import socket
 import struct
 import time
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from schoolwacht.errors import SourceError
 from schoolwacht_agent.sources.packets.records import PAD, TAGGED, Batch, Link
+
+log = logging.getLogger(__name__)
 
 # linux/if_packet.h and linux/if_arp.h; Python's socket module does not name these.
 _SOL_PACKET = 263
@@ -33,17 +37,42 @@ _PROMISCUOUS = 1
 _ETH_P_ALL = 3
 _STATUS_USER = 1
 _VLAN_VALID = 1 << 4
-_LINK_TYPES = {1: Link.ETHERNET, 772: Link.ETHERNET, 512: Link.PPP, 65534: Link.RAW, 519: Link.RAW, 769: Link.RAW}
+_LOOPBACK = 772
+#: Kind of hardware (linux/if_arp.h) → link type of what a raw socket gets from it. Tunnels and PPP give bare IP.
+_LINK_TYPES: MappingProxyType[int, int] = MappingProxyType(
+    {
+        1: Link.ETHERNET,
+        _LOOPBACK: Link.ETHERNET,
+        **dict.fromkeys((512, 519, 768, 769, 776, 778, 65534), Link.RAW),
+        801: 105,  # 802.11, a link type that the engine leaves to scapy
+        803: 127,  # 802.11 with radiotap header, the same
+    }
+)
 
 # tpacket3_hdr: next, seconds, nanoseconds, captured, wire length, status, offset of the frame, (net), (hash), tag.
-_HEADER = struct.Struct("<6IH6xI").unpack_from
+_HEADER = struct.Struct("=6IH6xI").unpack_from
 _BLOCK = 1 << 20
 #: Only a granularity in version 3.
 _FRAME = 2048
 #: A block that is not full is handed over after so many milliseconds.
 _RETIRE_MS = 50
+#: A packet is handed over no later than this after it came, if the engine keeps up.
+LAG_SECONDS = 2 * _RETIRE_MS / 1000
 #: How often to look whether the interface is still the one that was opened.
 _WATCH_SECONDS = 1.0
+
+
+def hindrance() -> str | None:
+    """Why this process may not capture from an interface, in plain words; None if it may."""
+    if not hasattr(socket, "AF_PACKET"):
+        return "reading from an interface needs Linux; capture files can be read"
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except PermissionError:
+        return "this process may not capture from an interface: run it as root or with the capability CAP_NET_RAW"
+    except OSError as error:
+        return f"this machine gives no packet sockets: {error.strerror}"
+    return None
 
 
 class Ring:
@@ -60,6 +89,8 @@ class Ring:
     """
 
     def __init__(self, interface: str, size: int, *, promiscuous: bool = True, own_packets: bool = True) -> None:
+        if (reason := hindrance()) is not None:
+            raise SourceError(reason)
         self.interface = interface
         self.blocks = max(2, size // _BLOCK)
         self._promiscuous = promiscuous
@@ -88,6 +119,7 @@ class Ring:
                 # What is left in the old ring still counts.
                 batch = self._take() if self._ready() else None
                 if batch is None:
+                    log.warning("the network interface %s is gone; waiting for it", self.interface)
                     self.close()
                 return batch
         if not self._ready() and not self._wait(seconds):
@@ -101,14 +133,11 @@ class Ring:
         return lost
 
     def close(self) -> None:
-        """Give the ring back. The mapping holds the socket open as well: both go."""
-        if self._socket is None:
-            return
-        self._count_lost()
-        self._words.release()
-        self._map.close()
-        self._socket.close()
-        self._socket = None
+        """Give the ring back."""
+        if self._socket is not None:
+            self._count_lost()
+            self._socket = None
+            self._held.close()
 
     def _open(self) -> None:
         try:
@@ -116,33 +145,38 @@ class Ring:
         except OSError as error:
             raise SourceError(f"there is no network interface {self.interface!r} (see: ip link)") from error
         try:
-            # Protocol 0 receives nothing until the socket is bound, so that no packet comes before the ring is there.
-            opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        except PermissionError as error:
-            raise SourceError(
-                f"no leave to capture on {self.interface}: run as root or with the capability CAP_NET_RAW"
-            ) from error
-        try:
-            self._set_up(opened)
+            with contextlib.ExitStack() as held:
+                # Protocol 0 receives nothing until it is bound to another, so that no packet comes before the ring.
+                opened = held.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+                self._set_up(opened, held)
+                # The mapping holds the socket open as well: both go.
+                self._held = held.pop_all()
         except OSError as error:
-            opened.close()
-            raise SourceError(f"cannot capture on {self.interface}: {error.strerror or error}") from error
+            remedy = " (lower source.packets.ring_mib)" if error.errno == errno.ENOMEM else ""
+            raise SourceError(f"cannot capture on {self.interface}: {error.strerror or error}{remedy}") from error
         self._socket = opened
 
-    def _set_up(self, opened: socket.socket) -> None:
+    def _set_up(self, opened: socket.socket, held: contextlib.ExitStack) -> None:
+        opened.bind((self.interface, 0))
+        hardware = opened.getsockname()[3]
+        if hardware not in _LINK_TYPES:
+            raise SourceError(f"cannot capture on {self.interface}: hardware of kind {hardware} is not known here")
+        self._link = _LINK_TYPES[hardware]
         opened.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-        if not self._own_packets:
+        if not self._own_packets or hardware == _LOOPBACK:
+            # What goes out through the loopback comes in again.
             opened.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         frames = _BLOCK // _FRAME * self.blocks
         opened.setsockopt(
             _SOL_PACKET, _RX_RING, struct.pack("7I", _BLOCK, self.blocks, _FRAME, frames, _RETIRE_MS, 0, 0)
         )
-        self._map = mmap.mmap(opened.fileno(), _BLOCK * self.blocks, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        size = _BLOCK * self.blocks
+        self._map = held.enter_context(
+            mmap.mmap(opened.fileno(), size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        )
         # Words, because a block's status must be read and written in one access.
-        self._words = memoryview(self._map).cast("I")
+        self._words = held.enter_context(memoryview(self._map).cast("I"))
         opened.bind((self.interface, _ETH_P_ALL))
-        hardware = opened.getsockname()[3]
-        self._link = _LINK_TYPES.get(hardware, Link.RAW)
         if self._promiscuous:
             # The kernel counts references and undoes it when the socket closes.
             opened.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("iHH8s", self._index, _PROMISCUOUS, 0, b""))
@@ -154,6 +188,7 @@ class Ring:
         """Open an interface that went away, if it is back."""
         with contextlib.suppress(SourceError):
             self._open()
+            log.info("the network interface %s is back", self.interface)
             return True
         time.sleep(min(seconds, _WATCH_SECONDS))
         return False

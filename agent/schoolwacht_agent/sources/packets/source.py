@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from schoolwacht.errors import CaptureError
+from schoolwacht.errors import CaptureError, SourceError
 from schoolwacht.event import Event
+from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.engine import Engine
-from schoolwacht_agent.sources.packets.records import Batch
-from schoolwacht_agent.sources.packets.ring import Ring
-from schoolwacht_agent.sources.packets.settings import PacketsSettings
+from schoolwacht_agent.sources.packets.ring import LAG_SECONDS, Ring
 from schoolwacht_agent.sources.port import Counters
 
 _TICK_SECONDS = 1.0
@@ -21,35 +20,38 @@ _TICK_SECONDS = 1.0
 class PacketsSource:
     """Packets to events in one thread. Made by :meth:`from_files` or :meth:`from_interface`."""
 
-    def __init__(self, settings: PacketsSettings, *, paths: Sequence[Path] = (), interface: str | None = None) -> None:
+    def __init__(self, settings: PacketsTable, *, paths: Sequence[Path] = (), interface: str | None = None) -> None:
         self.counters = Counters()
-        #: What was wrong with files, in their order.
-        self.faults: list[CaptureError] = []
+        #: What was wrong with files, in their order, or with the interface.
+        self.faults: list[SourceError] = []
         self._settings = settings
         self._paths = tuple(paths)
         self._interface = interface
         self._stopped = False
 
     @classmethod
-    def from_files(cls, paths: Sequence[Path], settings: PacketsSettings | None = None) -> PacketsSource:
+    def from_files(cls, paths: Sequence[Path], settings: PacketsTable | None = None) -> PacketsSource:
         """Read capture files one after the other, as one stretch of traffic (a ring of rotated files, say).
 
         A faulty file does not stop the ones behind it: what could be read of it counts, and its error is raised at the
         end (the first, if there are several; all are in ``faults``).
         """
-        return cls(settings or PacketsSettings(), paths=paths)
+        return cls(settings or PacketsTable(), paths=paths)
 
     @classmethod
-    def from_interface(cls, name: str, settings: PacketsSettings | None = None) -> PacketsSource:
+    def from_interface(cls, name: str, settings: PacketsTable | None = None) -> PacketsSource:
         """Read from a network interface. Needs CAP_NET_RAW; ``read`` raises SourceError without it."""
-        return cls(settings or PacketsSettings(), interface=name)
+        return cls(settings or PacketsTable(), interface=name)
 
     def read(self) -> Iterator[list[Event]]:
         """See Source."""
         live = self._interface is not None
         engine = Engine(self._settings, self.counters, live=live)
         try:
-            yield from self._from_ring(engine) if live else self._from_files(engine)
+            try:
+                yield from self._from_ring(engine) if live else self._from_files(engine)
+            except SourceError as fault:
+                self.faults.append(fault)
             engine.close()
             yield engine.take()
         finally:
@@ -87,25 +89,27 @@ class PacketsSource:
                 batch = ring.next(_TICK_SECONDS)
                 if batch is not None:
                     engine.feed(batch)
+                else:
+                    # Nobody tells the time but the packets; those that wait in the kernel are younger than this.
+                    engine.advance(time.time() - LAG_SECONDS)
                 now = time.monotonic()
                 if now - ticked >= _TICK_SECONDS:
                     ticked = now
                     self._note_dropped(ring.dropped())
-                    engine.advance(time.time())
                     yield engine.take()
                 elif events := engine.take():
                     yield events
-            yield from self._drain(ring, engine)
+            self._drain(ring, engine)
 
-    def _drain(self, ring: Ring, engine: Engine) -> Iterator[list[Event]]:
-        """What the kernel had handed over when we were told to stop, and no more than that."""
+    def _drain(self, ring: Ring, engine: Engine) -> None:
+        """Take in what came until we were told to stop, and no more than a ring of it."""
+        until = time.monotonic() + LAG_SECONDS
         for _ in range(ring.blocks):
-            batch: Batch | None = ring.next(0)
+            batch = ring.next(max(0.0, until - time.monotonic()))
             if batch is None:
                 break
             engine.feed(batch)
         self._note_dropped(ring.dropped())
-        yield engine.take()
 
     def _note_dropped(self, count: int) -> None:
         self.counters.dropped += count

@@ -31,4 +31,6 @@ class DhcpConversation(Conversation):
         """See Conversation."""
         message = dissect_dhcp(payload)
         if message is not None:
-            self._emit(with_link(dhcp_event(seconds, ends_of(self._flow), message), self._flow))
+            ends = ends_of(self._flow)
+            event = dhcp_event(seconds, ends, message)
+            self._emit(with_link(event, self._flow, turned=event.source_port != ends.source_port))
