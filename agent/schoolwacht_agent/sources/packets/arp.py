@@ -12,7 +12,7 @@ from schoolwacht.event import Event
 from schoolwacht_agent.sources.packets.decode import Context
 from schoolwacht_agent.sources.packets.dissect.arp import dissect_arp
 from schoolwacht_agent.sources.packets.dissect.events import arp_event
-from schoolwacht_agent.sources.packets.report import mac
+from schoolwacht_agent.sources.packets.report import mac, set_vlan
 
 #: Different messages in one second.
 _SAID_MAX = 2_000
@@ -50,8 +50,7 @@ class ArpWatch:
         event = arp_event(context.seconds, message)
         if context.macs:
             event.source_mac, event.destination_mac = mac(context.macs[6:]), mac(context.macs[:6])
-        if context.vlan:
-            event.network_vlan_id = str(context.vlan[0])
+        set_vlan(event, context.vlan)
         self._emit(event)
 
     def advance(self) -> None:

@@ -67,12 +67,17 @@ def ends_of(flow: Flow) -> Ends:
 _WITH_PORTS = frozenset({6, 17, 132})
 
 
+def set_vlan(event: Event, tags: tuple[int, ...]) -> None:
+    """The two outermost VLAN tags."""
+    if tags:
+        event.network_vlan_id = str(tags[0])
+        if len(tags) > 1:
+            event.network_inner_vlan_id = str(tags[1])
+
+
 def with_link(event: Event, flow: Flow, *, turned: bool = False) -> Event:
     """Add VLAN tags and link addresses to an event of a flow, whose source is its server if it is ``turned``."""
-    if flow.vlan:
-        event.network_vlan_id = str(flow.vlan[0])
-        if len(flow.vlan) > 1:
-            event.network_inner_vlan_id = str(flow.vlan[1])
+    set_vlan(event, flow.vlan)
     if flow.macs:
         client, server = mac(flow.macs[:6]), mac(flow.macs[6:])
         event.source_mac, event.destination_mac = (server, client) if turned else (client, server)

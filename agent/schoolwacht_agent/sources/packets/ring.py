@@ -51,7 +51,7 @@ _LINK_TYPES: MappingProxyType[int, int] = MappingProxyType(
 
 # tpacket3_hdr: next, seconds, nanoseconds, captured, wire length, status, offset of the frame, (net), (hash), tag.
 _HEADER = struct.Struct("=6IH6xI").unpack_from
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 #: Only a granularity in version 3.
 _FRAME = 2048
 #: A block that is not full is handed over after so many milliseconds.
@@ -80,7 +80,7 @@ class Ring:
 
     Args:
         interface: its name.
-        size: bytes of the ring, rounded to whole mebibytes.
+        size: bytes of the ring. Even where few packets come, its blocks must hold them for a while.
         promiscuous: take frames for other stations, too.
         own_packets: take what this machine sends, too.
 
@@ -92,7 +92,7 @@ class Ring:
         if (reason := hindrance()) is not None:
             raise SourceError(reason)
         self.interface = interface
-        self.blocks = max(2, size // _BLOCK)
+        self.blocks = max(4, size // _BLOCK)
         self._promiscuous = promiscuous
         self._own_packets = own_packets
         self._socket: socket.socket | None = None
