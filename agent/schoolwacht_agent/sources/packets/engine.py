@@ -52,6 +52,8 @@ _tcp = Struct(">HHI4xBB").unpack_from
 _SCTP = 132
 #: Datagrams of a flow that are looked at until one is of the protocol that its port promises.
 _TRIES = 8
+#: Packets are out of order by less than this; more is another clock.
+_BACK_SECONDS = 60.0
 _CHANGING = FIN | SYN | RST
 
 
@@ -92,6 +94,9 @@ class Engine:
         head, frame = _HEAD.unpack_from, self._decoder.frame
         tcp, udp = self._table.tcp.get, self._table.udp.get
         alive = self._table.surely_alive
+        if records and records[0][0] < self._next_look - _BACK_SECONDS:
+            # The clock was set back, or one packet claimed to be of the future: go on from here.
+            self._next_look = 0.0
         next_look = self._next_look
         total_bytes = 0
         for record in records:
@@ -388,11 +393,11 @@ class Engine:
 
     def _message(self, flow: Flow, half: Half, payload: bytes, seconds: float) -> None:
         if flow.conversation is None:
-            flow.conversation = self._converse(flow, payload)
+            flow.conversation = self._converse(flow, half, payload)
         if flow.conversation is not None:
             flow.conversation.datagram(half, payload, seconds)
 
-    def _converse(self, flow: Flow, payload: bytes) -> Conversation | None:
+    def _converse(self, flow: Flow, half: Half, payload: bytes) -> Conversation | None:
         """Who follows a UDP flow, by one of its first datagrams."""
         source, destination = _ports(flow.up.key, 2 * flow.width)
         tunnel = tunnel_of(payload, destination)
@@ -404,6 +409,8 @@ class Engine:
         if found.name == "snmp":
             return SnmpConversation(flow, self._events.append, self._rare.snmp)
         if found.make is not None:
+            if found.by_server is not None and found.by_server is (half is flow.up):
+                flow.swap()
             return found.make(flow, self._events.append)
         if found.retry and flow.up.packets + flow.down.packets < _TRIES:
             self._counters.note_invalid("dns: cannot be read")

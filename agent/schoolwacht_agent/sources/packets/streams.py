@@ -36,11 +36,12 @@ class Stream:
         expected: sequence number of the first byte (mod 2³²).
     """
 
-    __slots__ = ("_budget", "_early", "asleep", "data", "expected", "lost", "reading")
+    __slots__ = ("_budget", "_due", "_early", "asleep", "data", "expected", "lost", "reading")
 
     def __init__(self, budget: Budget, expected: int) -> None:
         self._budget = budget
         self._early: list[tuple[int, bytes]] = []
+        self._due = False
         self.data = b""
         #: Sequence number of the byte that comes behind ``data``.
         self.expected = expected & _MASK
@@ -89,9 +90,10 @@ class Stream:
         else:
             self._budget.note(self)
 
-    def seek(self) -> None:
-        """Where the next message begins is not known: wait for a segment that begins one."""
+    def seek(self, *, due: bool = False) -> None:
+        """Wait for a segment that begins a message. ``due``: it should be the next byte, or else something was lost."""
         self.data = b""
+        self._due = due
         self._early.clear()
         self.reading = Reading.SEEK
         self._budget.note(self)
@@ -99,6 +101,7 @@ class Stream:
     def begin(self, sequence: int) -> None:
         """Read on from the segment with this sequence number."""
         self.data = b""
+        self.lost = self.lost or (self._due and self.expected != sequence & _MASK)
         self.expected = sequence & _MASK
         self.reading = Reading.ON
 

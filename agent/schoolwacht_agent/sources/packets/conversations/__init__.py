@@ -67,7 +67,7 @@ def identify(data: bytes, port: int) -> Found | None:
     if (response := begins_tcp(data, port)) is not None:
         return Found("dns", DnsConversation, response)
     name = name_of_stream(data, port)
-    if name is None and len(data) < 4 and data[0] < 0x80:
+    if name is None and len(data) < _ENOUGH:
         return None
     return _UPGRADABLE.get(name) or Found(name) if name is not None else _UNKNOWN
 

@@ -2,6 +2,9 @@
 
 Bodies are stepped over by their announced length. Where that is unknown (chunked, until the end) the next head is
 found at the start of a segment, where real programs put it. A body's size is the announced one.
+
+Responses belong to requests in their order. Where a segment was lost that order is lost, too: what waits is told on its
+own, and from there on a new request says that the one before it has had its response.
 """
 
 from __future__ import annotations
@@ -27,29 +30,34 @@ from schoolwacht_agent.sources.packets.streams import Stream
 
 #: Requests without their response yet; beyond it the oldest is told without one.
 _PENDING_MAX = 64
+_STATUS = b"HTTP/1."
 _REQUEST = re.compile(rb"[A-Z][A-Z0-9_-]{1,31} [^\r\n]*(?:HTTP/1\.[01]\r?\n|$)")
 
 
 class HttpConversation(Conversation):
     """Follows both directions from head to head."""
 
-    __slots__ = ("_emit", "_flow", "_pending")
+    __slots__ = ("_emit", "_flow", "_pending", "_pending_max")
 
     def __init__(self, flow: Flow, emit: Callable[[Event], None]) -> None:
         self._flow = flow
         self._emit = emit
         self._pending: deque[HttpRequest] = deque()
+        self._pending_max = _PENDING_MAX
 
     def begins(self, half: Half, payload: bytes) -> bool:
         """See Conversation."""
         if half is self._flow.up:
             return _REQUEST.match(payload) is not None
-        return payload.startswith(b"HTTP/1.")
+        return _STATUS.startswith(payload[: len(_STATUS)])
 
     def take(self, half: Half, stream: Stream, seconds: float) -> None:
         """See Conversation."""
         if stream.lost:
             stream.lost = False
+            self._pending_max = 1
+            while self._pending and half is self._flow.down:
+                self._tell(None, seconds)
             if not self.begins(half, stream.data):
                 stream.seek()
                 return
@@ -82,7 +90,7 @@ class HttpConversation(Conversation):
                 stream.seek()
                 return
             self._pending.append(request)
-            if len(self._pending) > _PENDING_MAX:
+            while len(self._pending) > self._pending_max:
                 self._tell(None, seconds)
             down = self._flow.down.stream
             if down is not None:
@@ -116,7 +124,7 @@ class HttpConversation(Conversation):
             _step(stream, response.body, response.head_size, response.content_length)
             if not self._pending and not stream.data:
                 # Nothing but the body comes until the client asks again.
-                stream.seek()
+                stream.seek(due=response.body in (Body.NONE, Body.LENGTH))
                 stream.asleep = True
 
     def _method(self) -> str | None:

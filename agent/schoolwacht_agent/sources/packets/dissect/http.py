@@ -25,7 +25,7 @@ _HEADERS_MAX = 256
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}")
 _REQUEST_START = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}(?:[ \t][^\n]*)?\Z")
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\n]*|\r?)\n")
-_STATUS_START = re.compile(rb"HTTP/1\.[0-9][ \t][^\n]*\Z")
+_STATUS_START = re.compile(rb"HTTP/1\.[0-9](?:[ \t][^\n]*)?\Z")
 _AUTHORITY = re.compile(r"(?:[^@/]*@)?(\[[0-9A-Fa-f:.]+\]|[^:/?#\[\]]+)(?::([0-9]{1,5}))?")
 
 _WANTED = frozenset(
