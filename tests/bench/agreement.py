@@ -3,7 +3,8 @@
     python -m tests.bench.agreement CAPTURE [--differences N]
 
 Both engines read the same file; flows are paired by their ends and start. Agreement is told of the flows that both
-report (same bytes and packets both ways), and of names that both must see: DNS questions, TLS server names, JA3.
+report (bytes and packets both ways, Community ID), and of names that both must see: DNS questions, TLS server names,
+JA3. Where two Community IDs differ, the reference implementation (communityid on PyPI) is asked who is right.
 docs/engines.md explains the differences.
 """
 
@@ -14,9 +15,12 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 
+from communityid import CommunityID, FlowTuple
+
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.config import SuricataTable
 from schoolwacht_agent.sources.packets import PacketsSource
+from schoolwacht_agent.sources.packets.report import TRANSPORTS
 from schoolwacht_agent.sources.port import Source
 from schoolwacht_agent.sources.suricata import SuricataSource
 
@@ -60,6 +64,23 @@ def difference(ours: Event, theirs: Event) -> str | None:
     if ours.network_packets == theirs.network_packets:
         return "same packets, other bytes"
     return f"we count {'more' if (ours.network_packets or 0) > (theirs.network_packets or 0) else 'fewer'} packets"
+
+
+def reference_id(event: Event) -> str | None:
+    """The Community ID of a flow by the reference implementation."""
+    make = {
+        "tcp": FlowTuple.make_tcp, "udp": FlowTuple.make_udp, "sctp": FlowTuple.make_sctp,
+        "icmp": FlowTuple.make_icmp, "ipv6-icmp": FlowTuple.make_icmp6,
+    }.get(event.network_transport or "")  # fmt: skip
+    one, other = event.source_port, event.destination_port
+    if "icmp" in (event.network_transport or ""):
+        one, other = event.nsm_icmp_type, event.nsm_icmp_code
+    if make is not None:
+        return str(CommunityID().calc(make(event.source_ip, event.destination_ip, one, other)))
+    number = {name: number for number, name in TRANSPORTS.items()}.get(event.network_transport or "")
+    if number is None:
+        return None
+    return str(CommunityID().calc(FlowTuple.make_ip(event.source_ip, event.destination_ip, number)))
 
 
 def _same_client(ours: Event, theirs: Event) -> bool:
@@ -123,12 +144,27 @@ def main() -> None:
         found = difference(one, other)
         if found is not None:
             classes[found].append((one, other))
-    agreed = len(pairs) - sum(map(len, classes.values()))
-    print(f"flows: {len(pairs)} that both report, {agreed} the same ({agreed / max(1, len(pairs)):.2%})")
-    same_id = sum(one.network_community_id == other.network_community_id for one, other in pairs)
+    same_size = len(pairs) - sum(map(len, classes.values()))
+    other_id = [(one, other) for one, other in pairs if one.network_community_id != other.network_community_id]
+    ours_wrong = [one for one, _ in other_id if one.network_community_id != reference_id(one)]
+    in_all = sum(
+        difference(one, other) is None and one.network_community_id == other.network_community_id
+        for one, other in pairs
+    )
+    by_reference = sum(
+        difference(one, other) is None and one.network_community_id in (other.network_community_id, reference_id(one))
+        for one, other in pairs
+    )
+    print(f"flows: {len(pairs)} that both report; bytes and packets both ways of {_of(same_size, pairs)} the same")
+    print(f"  with the same Community ID {_of(in_all, pairs)}")
+    print(f"  with a Community ID that is Suricata's or the reference's {_of(by_reference, pairs)}")
+    print(f"  Community ID: {len(other_id)} differ, of which ours is not the reference's in {len(ours_wrong)}")
+    print(
+        f"    of one address to itself: {sum(one.source_ip == one.destination_ip for one, _ in other_id)}; others: "
+        f"{dict(Counter(one.network_transport for one, _ in other_id if one.source_ip != one.destination_ip))}"
+    )
     same_client = sum(_same_client(one, other) for one, other in pairs)
-    print(f"  Community ID: {same_id} the same ({same_id / max(1, len(pairs)):.2%})")
-    print(f"  client: {same_client} the same ({same_client / max(1, len(pairs)):.2%})")
+    print(f"  client: {_of(same_client, pairs)} the same")
     for name, examples in sorted(classes.items(), key=lambda entry: -len(entry[1])):
         print(f"  {len(examples):5}  {name}")
         for one, other in examples[: arguments.differences]:
@@ -139,13 +175,17 @@ def main() -> None:
             print(f"         {_line(event)}")
     states = Counter((one.nsm_flow_state, other.nsm_flow_state) for one, other in pairs)
     same = sum(count for (one, other), count in states.items() if one == other)
-    print(f"flow state: {same / max(1, len(pairs)):.2%} the same", {k: v for k, v in states.items() if k[0] != k[1]})
+    print(f"flow state: {_of(same, pairs)} the same", {k: v for k, v in states.items() if k[0] != k[1]})
     for kind in ("DNS questions", "TLS server names", "JA3", "HTTP requests", "SSH banners"):
         both, total, more, less = share(names(ours, kind), names(theirs, kind))
         print(f"{kind}: {both} of {total} ({both / max(1, total):.2%}); only ours {more.total()}")
         for label, rest in (("only ours", more), ("only theirs", less)):
             for entry, count in rest.most_common(arguments.differences):
                 print(f"         {label} {count} × {entry}")
+
+
+def _of(count: int, pairs: list[tuple[Event, Event]]) -> str:
+    return f"{count} ({count / max(1, len(pairs)):.2%})"
 
 
 def _line(event: Event) -> str:

@@ -1,8 +1,9 @@
 """From a frame to what a flow is made of: link layer, VLAN tags, tunnels, IP, extension headers, fragments.
 
 This is the way for every packet that is not plain IPv4 over Ethernet (the engine takes those apart itself). What is
-counted of a packet, and which layers make a flow, follows Suricata: the frame's length at the outside, the inner
-packet's length in a tunnel; GRE and IP in IP show only what is in them, VXLAN and Geneve both.
+counted of a packet, and which layers make a flow, follows Suricata: the frame's length at the outside; in a tunnel that
+of the inner packet, or of the inner frame where there is one (ERSPAN: with its header; VXLAN: without the frame's). GRE
+and IP in IP show only what is in them, VXLAN and Geneve both.
 
 Nothing raises: a packet that does not hold together is counted by its reason and left.
 """
@@ -120,7 +121,7 @@ class Decoder:
             self._note("tunnel: too deep")
         elif kind == "vxlan":
             if payload[0] & 0x08:
-                self._inner_ethernet(context, payload, 8, end)
+                self._inner_ethernet(context, payload, 8, end, max(0, end - 22))
             else:
                 self._note("vxlan: no network identifier")
         elif kind == "geneve":
@@ -128,7 +129,7 @@ class Decoder:
             if skip >= end:
                 self._note("geneve: short header")
             elif (inner := _half(payload, 2)[0]) == _BRIDGED:
-                self._inner_ethernet(context, payload, skip, end)
+                self._inner_ethernet(context, payload, skip, end, end - skip)
             else:
                 self._network(context.inside(end - skip), inner, payload, skip, end)
         else:
@@ -230,16 +231,15 @@ class Decoder:
                 self._network(context, _IPV4 if nibble == 4 else _IPV6, buffer, at, end)
             else:
                 # A pseudo-wire: Ethernet, with (RFC 4448) or without a control word.
-                self._inner_ethernet(context, buffer, at + 4 if nibble == 0 else at, end)
+                self._inner_ethernet(context, buffer, at + 4 if nibble == 0 else at, end, context.length)
             return
         self._note("mpls: no bottom of the stack")
 
-    def _inner_ethernet(self, context: Context, buffer: bytes, at: int, end: int) -> None:
+    def _inner_ethernet(self, context: Context, buffer: bytes, at: int, end: int, length: int) -> None:
         if context.depth >= _DEPTH_MAX:
             self._note("tunnel: too deep")
         else:
-            # What counts is the packet, as for any other tunnel.
-            self._ethernet(context.inside(max(0, end - at - 14)), buffer, at, end)
+            self._ethernet(context.inside(length), buffer, at, end)
 
     def _ipv4(self, context: Context, buffer: bytes, at: int, end: int) -> None:
         if end - at < 20:
@@ -374,14 +374,23 @@ class Decoder:
             # Only an acknowledgement.
             return
         elif kind == _BRIDGED:
-            self._inner_ethernet(context, buffer, inner, end)
+            self._inner_ethernet(context, buffer, inner, end, end - inner)
         elif kind == _ERSPAN:
-            # Type II has a header of its own if there is a sequence number, type I has none.
-            self._inner_ethernet(context, buffer, inner + 8 if flags & 0x1000 else inner, end)
+            self._erspan(context, buffer, inner, end, typed=bool(flags & 0x1000))
         elif kind in (_IPV4, _IPV6, _PPP) or kind in _VLANS or kind in _MPLS:
             self._network(context.inside(end - inner), kind, buffer, inner, end)
         else:
             self._deliver(context, _GRE, source, destination, buffer, at, end)
+
+    def _erspan(self, context: Context, buffer: bytes, at: int, end: int, *, typed: bool) -> None:
+        """A mirrored frame. Type II has a header that names its VLAN, and is told by GRE's sequence number."""
+        if not typed:
+            self._inner_ethernet(context, buffer, at, end, end - at)
+        elif end - at < 8:
+            self._note("erspan: short header")
+        else:
+            tag = _half(buffer, at)[0] & 0xFFF
+            self._inner_ethernet(context.tagged(tag) if tag else context, buffer, at + 8, end, end - at)
 
 
 _TUNNELS = MappingProxyType({_IPIP: _IPV4, _IPV6_IN: _IPV6, _GRE: 0})

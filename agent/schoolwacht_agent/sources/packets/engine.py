@@ -54,6 +54,8 @@ _SCTP = 132
 _TRIES = 8
 #: Packets are out of order by less than this; more is another clock.
 _BACK_SECONDS = 60.0
+#: NFS and its mount daemon: their clients call from ports below 1024.
+_CALLED_FROM_LOW = frozenset({2049, 20_048})
 _CHANGING = FIN | SYN | RST
 
 
@@ -450,4 +452,4 @@ def _begins_anew(half: Half, flags: int, sequence: int) -> bool:
 def _from_server(key: bytes, width: int) -> bool:
     """Whether a packet whose conversation began unseen comes from a server, judged by the ports."""
     source, destination = _ports(key, 2 * width)
-    return bool(source < 1024 <= destination)
+    return bool(source < 1024 <= destination) and destination not in _CALLED_FROM_LOW

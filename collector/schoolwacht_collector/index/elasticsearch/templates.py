@@ -23,13 +23,14 @@ from schoolwacht_collector.records import RECORDS
 
 Body = dict[str, Any]
 
-#: Kept by column only: queries on them give the same answers and read the column instead of an index. They are copies of
-#: indexed fields, and figures that one compares after having narrowed down by something else. An index on each of them
-#: costs a third of the whole writing.
+#: Kept by column only: queries on them give the same answers and read the column instead of an index. They are copies
+#: of indexed fields, and figures that one compares after having narrowed down by something else. An index on each of
+#: them costs a third of the whole writing.
 _SCANNED = frozenset(
     {
         "source.address", "destination.address", "client.ip", "client.port", "server.ip", "server.port",
-        "source.bytes", "source.packets", "destination.bytes", "destination.packets", "network.bytes", "network.packets",
+        "source.bytes", "source.packets", "destination.bytes", "destination.packets", "network.bytes",
+        "network.packets",
         "source.port", "event.duration", "event.start", "event.end", "event.sequence", "ecs.version", "event.category",
         "event.type", "dns.id", "observer.vendor", "observer.type", "observer.product", "observer.version",
         "nsm.flow.source_tcp_flags", "nsm.flow.destination_tcp_flags", "dns.header_flags", "dns.op_code",

@@ -284,15 +284,42 @@ def test_fragments_without_the_rest_are_given_up_and_counted() -> None:
         ipv4(PLAIN4, protocol=4, source="192.0.2.1", destination="192.0.2.2"),
         ipv4(b"\x00\x00\x08\x00" + PLAIN4, protocol=47, source="192.0.2.1", destination="192.0.2.2"),
         ipv4(b"\xb0\x00\x08\x00" + bytes(12) + PLAIN4, protocol=47, source="192.0.2.1", destination="192.0.2.2"),
-        ipv4(b"\x00\x00\x65\x58" + ethernet(PLAIN4), protocol=47, source="192.0.2.1", destination="192.0.2.2"),
         ipv6(PLAIN4, protocol=4, source="2001:db8::1", destination="2001:db8::2"),
     ],
-    ids=["IP in IP", "GRE", "GRE with checksum, key and number", "Ethernet in GRE", "IPv4 in IPv6"],
+    ids=["IP in IP", "GRE", "GRE with checksum, key and number", "IPv4 in IPv6"],
 )
 def test_of_a_tunnel_what_is_in_it_is_shown(outer: bytes) -> None:
     played = Played(ethernet(outer))
     assert ends(played) == ENDS
     assert played.flow.source_bytes == len(PLAIN4)
+
+
+INNER = ethernet(PLAIN4)
+
+
+def gre(payload: bytes) -> bytes:
+    return ethernet(ipv4(payload, protocol=47, source="192.0.2.1", destination="192.0.2.2"))
+
+
+MIRRORED = b"\x10\x00\x88\xbe" + bytes(4) + b"\x10\x2a" + bytes(6)
+
+
+@pytest.mark.parametrize(
+    ("frame", "counted", "tag"),
+    [
+        (gre(b"\x00\x00\x65\x58" + INNER), len(INNER), None),
+        (gre(b"\x00\x00\x65\x58" + tagged(INNER, 5)), len(INNER) + 4, "5"),
+        (gre(b"\x00\x00\x88\xbe" + INNER), len(INNER), None),
+        (gre(MIRRORED + INNER), len(INNER) + 8, "42"),
+        (ethernet(b"\x00\x01\x01\x40" + bytes(4) + INNER, kind=0x8847), len(INNER) + 22, None),
+    ],
+    ids=["GRE", "GRE, tagged", "ERSPAN I", "ERSPAN II", "MPLS pseudo-wire"],
+)
+def test_a_frame_in_a_tunnel_counts_as_it_does_to_suricata(frame: bytes, counted: int, tag: str | None) -> None:
+    played = Played(frame)
+    assert ends(played) == ENDS
+    assert played.flow.source_bytes == counted
+    assert played.flow.network_vlan_id == tag
 
 
 def test_of_a_tunnel_over_udp_both_are_shown() -> None:

@@ -119,6 +119,11 @@ def test_of_a_connection_in_the_middle_the_low_port_is_the_server() -> None:
     assert (flow.source_ip, flow.destination_port) == (CLIENT, 443)
 
 
+def test_a_client_of_nfs_may_have_a_low_port() -> None:
+    flow = Played(ethernet(ipv4(udp(source=742, destination=2049)))).flow
+    assert (flow.source_port, flow.destination_port) == (742, 2049)
+
+
 def test_of_a_connection_in_the_middle_with_high_ports_the_first_to_speak_is_the_client() -> None:
     assert Played(down(b"x"), up(b"y")).flow.source_ip == SERVER
 
