@@ -27,6 +27,8 @@ from schoolwacht_agent.health import Beats, Condition, Finding, Health, said
 from schoolwacht_agent.sources import choose
 from schoolwacht_agent.sources.port import Source
 from schoolwacht_agent.spool import Reader, Report, SetAside, Writer, look
+from schoolwacht_agent.standpoint.open import open_standpoint
+from schoolwacht_agent.standpoint.port import Standpoint
 from schoolwacht_agent.steps import Steps
 from schoolwacht_agent.supervise import Supervisor
 from schoolwacht_agent.uplink import Uplink
@@ -34,6 +36,8 @@ from schoolwacht_agent.uplink import Uplink
 log = logging.getLogger(__name__)
 
 CAPTURE, FORWARDER = "capture", "forwarder"
+#: Seconds between two looks at files that may have changed.
+LOOK_SECONDS = 1.0
 
 
 def spool_of(settings: Settings) -> Path:
@@ -64,7 +68,7 @@ def run(settings: Settings, path: Path) -> None:
         if part == CAPTURE:
             _tell(settings, restarts, happened)
 
-    Supervisor({name: [*command, name] for name in (CAPTURE, FORWARDER)}, state, died=died).run()
+    Supervisor({name: [*command, name] for name in (CAPTURE, FORWARDER)}, state, died=died, reloading=[CAPTURE]).run()
 
 
 def _tell(settings: Settings, restarts: int, happened: str) -> None:
@@ -86,12 +90,14 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
     name, engine = choose(settings.source)
     with open_writer(settings) as writer:
         source = engine.live(settings.source, state / name.value, writer.mark)
-        attendant = _Attendant(settings, source, Beats(state, CAPTURE), parent)
-        steps = Steps(Homes(settings.agent.home), settings.behave)
+        standpoint = open_standpoint(Homes(settings.agent.home), settings.standpoint, settings.zones, state=state)
+        attendant = _Attendant(settings, source, standpoint, Beats(state, CAPTURE), parent)
+        steps = Steps(standpoint, settings.behave)
         capturing = Capture(source, steps, writer, held=attendant.hold, attended=attendant.attend)
         attendant.stop = capturing.stop
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: capturing.stop())
+        signal.signal(signal.SIGHUP, lambda *_: standpoint.reload())
         log.info("capturing with %s", name.value)
         capturing.run()
 
@@ -99,14 +105,18 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
 class _Attendant:
     """Looks after the capture between two lists: health events, beats, and whether the parent is still there."""
 
-    def __init__(self, settings: Settings, source: Source, beats: Beats, parent: int | None) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, standpoint: Standpoint, beats: Beats, parent: int | None
+    ) -> None:
         self._spool = spool_of(settings)
         self._period = float(settings.agent.health_seconds)
         self._source = source
+        self._standpoint = standpoint
         self._health = Health(source.counters)
         self._beats = beats
         self._parent = parent
         self._due = time.monotonic() + self._period
+        self._look_due = 0.0
         self.stop: Callable[[], None] = source.stop
         beats.beat(now=True)
 
@@ -117,10 +127,17 @@ class _Attendant:
             log.warning("the supervisor is gone; stopping")
             self._parent = None
             self.stop()
-        if time.monotonic() < self._due:
-            return []
-        self._due = time.monotonic() + self._period
-        return self._health.events(self._report())
+        now = time.monotonic()
+        told: list[Event] = []
+        if now >= self._look_due:
+            self._look_due = now + LOOK_SECONDS
+            told = [said(finding, datetime.now(UTC)) for finding in self._standpoint.attend()]
+        if now >= self._due:
+            self._due = now + self._period
+            told += self._health.events(
+                self._report(), troubles=self._standpoint.troubles(), figures=self._standpoint.figures()
+            )
+        return told
 
     def hold(self, seconds: float) -> None:
         """The disk refused; the source was held back for so long."""

@@ -17,6 +17,8 @@ from schoolwacht_agent import app, config, doctor, logs, replay, status
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
 from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.standpoint.open import open_standpoint
+from schoolwacht_agent.standpoint.settings import StandpointTable
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 DEFAULT_CONFIG = Path("/etc/schoolwacht/agent.toml")
@@ -181,6 +183,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         _say(f"delivered {result.delivered}, rejected {result.rejected}")
     else:
         result = replay.show(plan, as_json=arguments.json, signals_only=arguments.signals)
+    if unknown := plan.standpoint.figures().get("unknown.events"):
+        _say(f"{unknown} events of no known school were left out (standpoint.mapping)")
     for fault in result.faults:
         _say(str(fault))
     if result.undelivered:
@@ -214,8 +218,10 @@ def _plan(arguments: argparse.Namespace, settings: Settings | None) -> replay.Pl
     if arguments.engine is not None:
         source = msgspec.structs.replace(source, engine=arguments.engine)
     behave = settings.behave if settings is not None else BehaveSettings()
+    table = settings.standpoint if settings is not None else StandpointTable()
+    standpoint = open_standpoint(Homes(home), table, settings.zones if settings is not None else ())
     speed = (arguments.speed or 1.0) if arguments.as_live else None
-    return replay.Plan(arguments.captures, source, Homes(home), behave, speed)
+    return replay.Plan(arguments.captures, source, standpoint, behave, speed)
 
 
 def _status(arguments: argparse.Namespace) -> int:

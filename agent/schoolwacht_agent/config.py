@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field, structs
 from schoolwacht import config as loader
 from schoolwacht.errors import ConfigError
 from schoolwacht_agent.behave import BehaveSettings
+from schoolwacht_agent.standpoint.settings import StandpointTable, ZoneTable, check_zones
 
 KEY_VARIABLE = "SCHOOLWACHT_AGENT_KEY"
 
@@ -232,6 +233,8 @@ class Settings(_Table, frozen=True):
     """The whole file."""
 
     agent: AgentTable
+    standpoint: StandpointTable = StandpointTable()
+    zones: tuple[ZoneTable, ...] = ()
     source: SourceTable = SourceTable()
     behave: BehaveSettings = BehaveSettings()
     spool: SpoolTable = SpoolTable()
@@ -258,6 +261,7 @@ def check(settings: Settings) -> None:
                 ip_network(network)
             except ValueError as error:
                 raise ConfigError(f"no network: {error}", field=f"{table}.home[{place}]") from error
+    check_zones(settings.zones, settings.standpoint)
     for place, url in enumerate(settings.uplink.collectors):
         _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)
 

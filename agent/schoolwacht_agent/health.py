@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -41,6 +42,8 @@ class Condition(StrEnum):
     HELD = "held"
     #: Restarts of a part of the agent.
     RESTARTED = "restarted"
+    #: Lines of the mapping that stays in use, because the file was refused.
+    MAPPING = "mapping"
 
 
 class Finding(NamedTuple):
@@ -73,14 +76,22 @@ class Health:
         """The source was held back for so long."""
         self._held += seconds
 
-    def events(self, report: Report | None) -> list[Event]:
-        """The health events of the period since the last call."""
-        findings = self._findings(report)
+    def events(
+        self, report: Report | None, *, troubles: Sequence[Finding] = (), figures: Mapping[str, int] | None = None
+    ) -> list[Event]:
+        """The health events of the period since the last call.
+
+        Args:
+            report: of the spool.
+            troubles: what else is wrong, found elsewhere.
+            figures: totals of other parts, by name.
+        """
+        findings = [*self._findings(report), *troubles]
         self._packets, self._dropped = self._counters.packets, self._counters.dropped
         self._report, self._held = report or self._report, 0.0
         now = datetime.now(UTC)
         first, *others = findings or [Finding(Condition.OK, 0.0, "the agent works")]
-        return [self._totals(now, first, report), *(said(finding, now) for finding in others)]
+        return [self._totals(now, first, report, figures or {}), *(said(finding, now) for finding in others)]
 
     def _findings(self, report: Report | None) -> list[Finding]:
         found = []
@@ -99,7 +110,7 @@ class Health:
             found.append(Finding(Condition.HELD, self._held, text))
         return found + _spool_findings(report, self._report)
 
-    def _totals(self, now: datetime, finding: Finding, report: Report | None) -> Event:
+    def _totals(self, now: datetime, finding: Finding, report: Report | None, more: Mapping[str, int]) -> Event:
         counters = self._counters
         event = said(finding, now)
         event.health_packets = counters.packets
@@ -118,6 +129,7 @@ class Health:
                 "uplink.rejected": report.rejected,
             }
             figures |= {f"lost.{name}": count for name, count in report.lost.items()}
+        figures |= more
         event.nsm_detail = {name[:256]: str(count) for name, count in list(figures.items())[:64]}
         return event
 

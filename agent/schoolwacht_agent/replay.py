@@ -25,11 +25,11 @@ from schoolwacht_agent.app import open_uplink, open_writer, spool_of
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import Settings, SourceTable
-from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.pace import Pace
 from schoolwacht_agent.sources import Engine, choose
 from schoolwacht_agent.sources.port import Source
 from schoolwacht_agent.spool import Reader, Writer, look
+from schoolwacht_agent.standpoint.port import Standpoint
 from schoolwacht_agent.steps import Steps
 from schoolwacht_agent.uplink import Uplink
 
@@ -42,13 +42,13 @@ class Plan(NamedTuple):
 
     captures: Sequence[Path]
     source: SourceTable
-    homes: Homes
+    standpoint: Standpoint
     behave: BehaveSettings
     speed: float | None = None
 
     def steps(self) -> Steps:
         """The steps for one capture."""
-        return Steps(self.homes, self.behave)
+        return Steps(self.standpoint, self.behave)
 
     def lists(self, source: Source) -> Iterable[list[Event]]:
         """The lists of a source at the pace that is asked for."""

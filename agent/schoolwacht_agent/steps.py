@@ -1,26 +1,24 @@
-"""The steps between source and spool, in their order: direct, behave."""
+"""The steps between source and spool, in their order: place, behave, settle."""
 
 from __future__ import annotations
 
 from schoolwacht.event import Event
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
-from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.standpoint.port import Standpoint
 
 
 class Steps:
     """What every event goes through before it is kept. One object for one stretch of traffic.
 
     Args:
-        homes: the networks of the school.
+        standpoint: says which way an event goes and whose it is.
         behave: thresholds of the detectors.
     """
 
-    def __init__(self, homes: Homes, behave: BehaveSettings) -> None:
-        self._homes = homes
+    def __init__(self, standpoint: Standpoint, behave: BehaveSettings) -> None:
+        self._standpoint = standpoint
         self._behaviour = Behaviour(behave)
 
     def through(self, events: list[Event]) -> list[Event]:
-        """The events with their direction, and the signals that they complete."""
-        for event in events:
-            self._homes.direct(event)
-        return self._behaviour.judge(events)
+        """The events of schools with their direction and place, and the signals that they complete."""
+        return self._standpoint.settle(self._behaviour.judge(self._standpoint.place(events)))

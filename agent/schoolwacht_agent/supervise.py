@@ -75,6 +75,11 @@ class Part:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
+    def reload(self) -> None:
+        """Tell it to read its files again."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGHUP)
+
     def wait(self, until: float) -> None:
         """Wait for its end until a moment of the monotonic clock; then kill it."""
         if self._process is None:
@@ -103,21 +108,35 @@ class Supervisor:
         parts: by name, the command of each.
         state: the agent's state directory.
         died: called with the part's name, how often it was restarted, and what happened, while the part is down.
+        reloading: the parts that take SIGHUP.
     """
 
-    def __init__(self, parts: dict[str, Sequence[str]], state: Path, *, died: Callable[[str, int, str], None]) -> None:
+    def __init__(
+        self,
+        parts: dict[str, Sequence[str]],
+        state: Path,
+        *,
+        died: Callable[[str, int, str], None],
+        reloading: Sequence[str] = (),
+    ) -> None:
         self.parts = {name: Part(name, command, beat_path(state, name)) for name, command in parts.items()}
         self._died = died
+        self._reloading = tuple(reloading)
         self._stopping = False
 
     def stop(self) -> None:
         """End :meth:`run`. Safe in a signal handler."""
         self._stopping = True
 
+    def _pass_on(self) -> None:
+        for name in self._reloading:
+            self.parts[name].reload()
+
     def run(self) -> None:
-        """Until :meth:`stop`, which SIGTERM and SIGINT call."""
+        """Until :meth:`stop`, which SIGTERM and SIGINT call. SIGHUP is passed on to the parts of ``reloading``."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._pass_on())
         try:
             while not self._stopping:
                 for part in self.parts.values():

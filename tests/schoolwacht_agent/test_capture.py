@@ -16,6 +16,7 @@ from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.spool import Reader, Writer
 from schoolwacht_agent.spool.disk import RealDisk
 from schoolwacht_agent.spool.slots import head_slots
+from schoolwacht_agent.standpoint.gateway import Gateway
 from schoolwacht_agent.steps import Steps
 from tests.schoolwacht_agent.spool.disk_model import ModelDisk
 
@@ -53,7 +54,7 @@ class Listed:
 
 
 def steps() -> Steps:
-    return Steps(Homes(), BehaveSettings())
+    return Steps(Gateway(Homes()), BehaveSettings())
 
 
 def kept(spool: Path) -> list[Event]:
