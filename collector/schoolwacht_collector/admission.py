@@ -97,12 +97,16 @@ class Room:
         self._capacity = capacity
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, number: int) -> None:
-        """Take room for ``number`` events (never more than the whole), waiting for it. Undo with :meth:`leave`."""
-        number = min(number, self._capacity)
+    async def enter(self, number: int, *, held: int = 0) -> int:
+        """Take room for ``number`` events, waiting for it; returns what was taken. Undo with :meth:`leave`.
+
+        Never more than the whole, less what the caller ``held`` before: it would wait for itself. Of those who hold
+        room only one at a time may ask for more.
+        """
+        number = max(0, min(number, self._capacity - held))
         if not self._waiting and number <= self._free:
             self._free -= number
-            return
+            return number
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((number, turn))
         try:
@@ -111,10 +115,11 @@ class Room:
             if turn.done() and not turn.cancelled():
                 self.leave(number)
             raise
+        return number
 
     def leave(self, number: int) -> None:
-        """Give back the room of ``number`` events."""
-        self._free += min(number, self._capacity)
+        """Give back what :meth:`enter` took."""
+        self._free += number
         while self._waiting:
             wanted, turn = self._waiting[0]
             if turn.cancelled():

@@ -39,6 +39,7 @@ from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
 from schoolwacht_collector.records import Agent
 from schoolwacht_collector.registry import Refusal, Registry
+from schoolwacht_collector.signals import MOST
 from schoolwacht_collector.stamp import Bounds, Stamper
 
 #: Seconds that work may hold the loop before others get a turn.
@@ -110,6 +111,7 @@ class Intake:
         self._room = Room(limits.prepared_events)
         self._turns = Turns()
         self._gather = Gather(store.create)
+        self._unsignalled = 0
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
     def application(self) -> web.Application:
@@ -131,6 +133,7 @@ class Intake:
             "status": "ready" if health.writable else "not ready",
             "store": "writable" if health.writable else "not writable",
             "flight_bytes": self._flight.bytes,
+            "hits_without_signal": self._unsignalled,
         }
         return web.json_response(state | self._ready(), status=200 if health.writable else 503)
 
@@ -183,6 +186,15 @@ class Intake:
             await self._bury(agent, batch, result)
         if result.signals:
             self._signals_created()
+        if unsignalled := batch.prepared.unsignalled:
+            self._unsignalled += unsignalled
+            _logger.warning(
+                "%s: indicators hit %d times more than signals were made (at most %d an event, fewer in a batch with"
+                " many hits); the events themselves are kept",
+                agent.id,
+                unsignalled,
+                MOST,
+            )
         rejected = result.verdicts.count(Verdict.REJECTED)
         self._registry.note(agent.id, stored=result.created, rejected=rejected, version=version, now=self._now())
         retry = RETRY_SECONDS if Verdict.RETRY in result.verdicts else None
@@ -200,14 +212,14 @@ class Intake:
                     opened = open_batch(frame)
                 except WireError as error:
                     raise Refused(problem(400, error.message)) from error
-                weight = max(len(opened.raws), opened.size >> 10)
-                await _before(deadline, self._room.enter(weight))
-                taken = weight
+                taken = await _before(deadline, self._room.enter(max(len(opened.raws), opened.size >> 10)))
                 # Only now: what arrives is looked for by its arrival, soon after it.
                 stamp = self._stamper(agent).batch(opened.epoch, now=self._now(), version=version)
                 prepared = await _in_turns(prepare(opened, stamp, self._matching.indicators))
                 batch = _Batch(opened.epoch, opened.sequences, prepared)
                 del opened  # its raw items hold the whole of the inflated batch
+                # How many signals there are is known only now; whoever has the turn is the only one to ask for more.
+                taken += await _before(deadline, self._room.enter(prepared.weight, held=taken))
             finally:
                 self._turns.give_back()
             yield batch
@@ -278,10 +290,10 @@ def _version(request: web.Request) -> str | None:
     return found[1] if found else None
 
 
-async def _before(deadline: float, waiting: Awaitable[object]) -> None:
+async def _before(deadline: float, waiting: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout_at(deadline):
-            await waiting
+            return await waiting
     except TimeoutError as error:
         raise Refused(problem(503, "the line is not free; send it again", retry_after=RETRY_SECONDS)) from error
 

@@ -2,7 +2,9 @@
 
 Promise: every item has exactly one verdict. DELIVERED means that the event *and* every signal made of it are stored; if
 any of them must be tried again the item is RETRY; otherwise it is REJECTED with a reason. An item that breaks a step
-is rejected alone. Limits: it runs in slices, so that an event loop can do other work in between.
+is rejected alone. Limits: it runs in slices, so that an event loop can do other work in between. An event that
+indicators hit has a signal, whatever else is in the batch; the second and further ones of all events together may
+weigh :data:`FURTHER`, so that a small batch cannot become a large one here.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Opened, Verdict, decode_slices, encode_event
 from schoolwacht_collector.index.port import Outcome
 from schoolwacht_collector.match.indicators import IndicatorSet
-from schoolwacht_collector.signals import complete_signal, signals_of
+from schoolwacht_collector.signals import MOST, complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
+
+#: What the second and further signals of the events of a batch may weigh together, as :attr:`Prepared.weight` counts.
+FURTHER = 1000
 
 _REASON_MAX = 300
 _logger = logging.getLogger(__name__)
@@ -28,6 +33,8 @@ class Prepared:
 
     ``documents[i]`` (an event, or a signal made of it) belongs to the item at ``owners[i]``; an event stands before
     its signals. ``rejected`` holds the reason, and ``raw`` the bytes, of the items that go no further.
+    ``weight`` is what the signals weigh (one each, and one for each KiB of their event), ``further`` the part of it
+    that is not the first of its event. ``unsignalled`` counts hits of indicators that got no signal of their own.
     """
 
     items: int
@@ -35,6 +42,9 @@ class Prepared:
     owners: list[int] = field(default_factory=list)
     rejected: dict[int, str] = field(default_factory=dict)
     raw: dict[int, bytes] = field(default_factory=dict)
+    weight: int = 0
+    further: int = 0
+    unsignalled: int = 0
 
     def reject(self, place: int, reason: str, raw: bytes) -> None:
         """Set an item aside."""
@@ -81,7 +91,7 @@ def prepare(opened: Opened, stamp: BatchStamp, indicators: IndicatorSet) -> Gene
             try:
                 reason = stamp.stamp(event, sequence)
                 if reason is None:
-                    _take(prepared, place, event, indicators)
+                    _take(prepared, place, event, indicators, size=len(opened.raws[place]))
             except Exception:  # the agent would send an event that breaks a step for ever: it is set aside
                 _logger.exception("an event cannot be processed")
                 _withdraw(prepared, place)
@@ -111,14 +121,19 @@ def verdicts(prepared: Prepared, outcomes: Sequence[Outcome]) -> Verdicts:
     return Verdicts(answer, reasons, created, signals)
 
 
-def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet) -> None:
+def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet, *, size: int) -> None:
     if event.event_dataset is Dataset.SIGNAL:
         complete_signal(event)
     prepared.documents.append(event)
     prepared.owners.append(place)
     hits = indicators.match(event)
     if hits:
-        signals = signals_of(event, hits)
+        # What a signal copies of its event is written once more by the store.
+        each = 1 + (size >> 10)
+        signals = signals_of(event, hits, most=min(MOST, 1 + max(0, FURTHER - prepared.further) // each))
+        prepared.weight += len(signals) * each
+        prepared.further += (len(signals) - 1) * each
+        prepared.unsignalled += len(hits) - len(signals)
         prepared.documents.extend(signals)
         prepared.owners.extend([place] * len(signals))
 

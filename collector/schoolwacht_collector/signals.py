@@ -1,7 +1,8 @@
 """Signals: an indicator's hit becomes one, and a signal that came from an agent is completed. Pure.
 
 Promise: one signal an event and indicator; its id follows from both, so that a redelivered event gives no second one.
-Limits: whatever an agent claims of ``signal.{entity,key,score}`` is replaced: only the collector folds and scores.
+Limits: :data:`MOST` signals an event, those of the surest indicators; each says how many further ones hit. Whatever an
+agent claims of ``signal.{entity,key,score}`` is replaced: only the collector folds and scores.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ DETECTION = "D24"
 TECHNIQUE = "T1071"
 #: The rule's severity. High confidence gives 70 (high), low confidence 50 (medium).
 SEVERITY = "Major"
+#: Signals of one event at most. An answer with 64 bad addresses says no more than one with eight, and costs as much.
+MOST = 8
 
+_SUREST: MappingProxyType[str, int] = MappingProxyType({"High": 0, "Medium": 1, "Low": 2})
 _NAMES: MappingProxyType[IndicatorType, str] = MappingProxyType(
     {
         IndicatorType.ADDRESS: "Known bad address",
@@ -119,8 +123,8 @@ _COPIED = (
 )
 
 
-def signals_of(event: Event, hits: Iterable[Hit]) -> list[Event]:
-    """The signals of one stamped event: one for each indicator that hit, complete and ready to be stored.
+def signals_of(event: Event, hits: Iterable[Hit], *, most: int = MOST) -> list[Event]:
+    """The signals of one stamped event: one for each indicator that hit, ``most`` of them, ready to be stored.
 
     A JA3 fingerprint names a library more than a program, and lists of them are old: when nothing else hit, its
     signal has confidence Low.
@@ -129,7 +133,11 @@ def signals_of(event: Event, hits: Iterable[Hit]) -> list[Event]:
     for hit in hits:
         by_indicator.setdefault(hit.indicator.id, []).append(hit)
     only_ja3 = all(group[0].indicator.type is IndicatorType.JA3 for group in by_indicator.values())
-    return [_signal(event, group, doubtful=only_ja3) for group in by_indicator.values()]
+    groups = list(by_indicator.values())
+    if len(groups) > most:
+        groups.sort(key=lambda group: _SUREST.get(group[0].indicator.confidence, len(_SUREST)))
+    further = len(groups) - most
+    return [_signal(event, group, doubtful=only_ja3, further=further) for group in groups[:most]]
 
 
 def complete_signal(event: Event) -> None:
@@ -176,12 +184,12 @@ def key_of(event: Event) -> str:
     return identify(*parts)
 
 
-def _signal(event: Event, hits: list[Hit], *, doubtful: bool) -> Event:
+def _signal(event: Event, hits: list[Hit], *, doubtful: bool, further: int) -> Event:
     indicator = hits[0].indicator
     signal = Event(
         event_dataset=Dataset.SIGNAL,
         event_id=None if event.event_id is None else f"{event.event_id}-{identify(event.event_id, indicator.id)[:16]}",
-        message=clip(_message(hits), TEXT_MAX),
+        message=clip(_message(hits, further), TEXT_MAX),
         rule_id=DETECTION,
         rule_name=_NAMES[indicator.type],
         rule_category="Indicator match",
@@ -204,8 +212,10 @@ def _signal(event: Event, hits: list[Hit], *, doubtful: bool) -> Event:
     return signal
 
 
-def _message(hits: list[Hit]) -> str:
+def _message(hits: list[Hit], further: int) -> str:
     indicator = hits[0].indicator
     places = ", ".join(f"{_FIELDS.get(hit.field, hit.field)} {hit.value}" for hit in hits[:4])
+    if further > 0:
+        places += f"; {further} further indicators hit the same event, without a signal of their own"
     described = f" ({indicator.description})" if indicator.description else ""
     return f"{_NAMES[indicator.type]} {indicator.value} of {indicator.provider}: {places}{described}"

@@ -132,8 +132,21 @@ async def test_one_who_is_cancelled_after_getting_room_gives_it_back() -> None:
 
 async def test_more_than_the_whole_room_enters_alone() -> None:
     room = Room(10)
-    await room.enter(1000)
-    room.leave(1000)
+    room.leave(await room.enter(1000))
+    async with asyncio.timeout(5):
+        await room.enter(10)
+
+
+async def test_who_holds_room_waits_for_more_of_others_but_not_of_its_own() -> None:
+    room = Room(10)
+    other = await room.enter(4)
+    mine = await room.enter(6)
+    more = asyncio.create_task(room.enter(1000, held=mine))
+    await asyncio.sleep(0)
+    assert not more.done()
+    room.leave(other)
+    assert await more == 4
+    room.leave(10)
     async with asyncio.timeout(5):
         await room.enter(10)
 
@@ -148,14 +161,14 @@ def test_room_is_never_exceeded_and_always_comes_back(steps: list[tuple[int, boo
 
         async def visit(number: int) -> None:
             nonlocal inside, most
-            await room.enter(number)
-            inside += min(number, 50)
+            taken = await room.enter(number)
+            inside += taken
             most = max(most, inside)
             try:
                 await asyncio.sleep(0)
             finally:
-                inside -= min(number, 50)
-                room.leave(number)
+                inside -= taken
+                room.leave(taken)
 
         for number, cancel in steps:
             tasks.append(asyncio.create_task(visit(number)))

@@ -471,6 +471,39 @@ async def test_a_batch_that_waits_too_long_for_its_turn_is_503(tmp_path: Path) -
         assert (await post(served.url, key, batch([flow()] * 1500, first=2000), items=1500)).status == 200
 
 
+async def test_signals_take_room_as_events_do(tmp_path: Path) -> None:
+    store = Gate()
+    await store.put_many(Kind.INDICATOR, [Indicator(id="i1", timestamp=NOW, type=IndicatorType.ADDRESS, value=BAD)])
+    async with serving(store, tmp_path, limits=LimitSettings(prepared_events=2000, wait_seconds=0.2)) as served:
+        key = await served.enrolled()
+        hits = batch([flow(destination_ip=BAD)] * 1500)
+        first = asyncio.create_task(post(served.url, key, hits, items=1500))
+        async with asyncio.timeout(20):
+            while store.waiting < 1:  # noqa: ASYNC110 - the store counts, it does not tell
+                await asyncio.sleep(0.01)
+        assert (await post(served.url, key, batch([flow()] * 100, first=2000), items=100)).status == 503
+        store.open_gate.set()
+        assert (await first).status == 200
+
+
+async def test_hits_without_a_signal_of_their_own_are_counted(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = [f"45.33.7.{number}" for number in range(1, 65)]
+    await store.put_many(
+        Kind.INDICATOR,
+        [Indicator(id=each, timestamp=NOW, type=IndicatorType.ADDRESS, value=each) for each in addresses],
+    )
+    async with serving(store, tmp_path) as served:
+        reply = await deliver(served.url, await served.enrolled(), [flow(dns_resolved_ip=addresses)] * 5)
+        assert reply.verdicts == [Verdict.DELIVERED] * 5
+        assert len(await served.rows()) == 5
+        signals = len(await served.rows(Kind.SIGNAL))
+        async with aiohttp.ClientSession() as session, session.get(f"{served.url}/readyz") as response:
+            assert (await response.json())["hits_without_signal"] == 5 * 64 - signals
+    assert "gateway-1: indicators hit 280 times more than signals were made" in caplog.text
+
+
 # The store's outage
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht.wire import SLICE, Opened, Verdict, decode_event, encode_event
+from schoolwacht.wire import LIMITS, SLICE, Opened, Verdict, decode_event, encode_event
 from schoolwacht_collector.index.port import Outcome
 from schoolwacht_collector.match.indicators import Hit, IndicatorSet
-from schoolwacht_collector.prepare import Prepared, prepare, verdicts
+from schoolwacht_collector.prepare import FURTHER, Prepared, prepare, verdicts
 from schoolwacht_collector.records import Agent, Indicator, IndicatorType
 from schoolwacht_collector.stamp import BatchStamp, Bounds, Stamper
 from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, SECRET, flow
@@ -80,6 +80,24 @@ def test_an_indicator_makes_a_signal_behind_its_event() -> None:
     signal = prepared.documents[2]
     assert (signal.organization_id, signal.school_location) == ("12345", "00AB00")
     assert signal.signal_key is not None
+
+
+def test_a_batch_full_of_hits_makes_few_signals_and_each_event_has_one() -> None:
+    addresses = [f"45.33.7.{number}" for number in range(1, 65)]
+    many = IndicatorSet.build(
+        [Indicator(id=each, timestamp=NOW, type=IndicatorType.ADDRESS, value=each) for each in addresses], now=NOW
+    )
+    prepared = prepared_of([flow(dns_resolved_ip=addresses)] * LIMITS.items, indicators=many)
+    signals = [owner for owner, one in zip(prepared.owners, prepared.documents, strict=True) if one.rule_id == "D24"]
+    assert set(signals) == set(range(LIMITS.items))
+    assert len(signals) <= LIMITS.items + FURTHER
+    assert prepared.weight >= len(signals)
+    assert prepared.unsignalled == 64 * LIMITS.items - len(signals)
+
+
+def test_signals_of_a_large_event_weigh_more() -> None:
+    weights = [prepared_of([flow(destination_ip=BAD, url_path="x" * length)]).weight for length in (1, 2048)]
+    assert weights == [1, 3]
 
 
 def test_a_signal_of_an_agent_is_completed() -> None:

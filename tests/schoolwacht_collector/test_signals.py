@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.match.indicators import IndicatorSet
 from schoolwacht_collector.records import Indicator
-from schoolwacht_collector.signals import complete_signal, entity_of, key_of, signals_of
+from schoolwacht_collector.signals import MOST, complete_signal, entity_of, key_of, signals_of
 from tests.schoolwacht_collector.made import NOW, indicator, signal
 
 JA3 = "e7d705a3286e19ea42f587b344ee6865"
@@ -130,6 +131,21 @@ def test_the_key_tells_apart(field: str) -> None:
     one, other = signal("a"), signal("a")
     setattr(other, field, "different")
     assert key_of(one) != key_of(other)
+
+
+def test_an_event_has_few_signals_however_many_indicators_it_holds() -> None:
+    addresses = [f"45.33.7.{number}" for number in range(1, 65)]
+    found = made(tls(dns_resolved_ip=addresses), *(indicator("address", each) for each in addresses))
+    assert len(found) == MOST
+    assert len({one.event_id for one in found}) == MOST
+    assert all(f"{64 - MOST} further indicators hit the same event" in (one.message or "") for one in found)
+
+
+def test_the_surest_indicators_have_the_signals() -> None:
+    doubtful = [replace(indicator("address", f"45.33.7.{number}"), confidence="Low") for number in range(1, 20)]
+    sure = indicator("address", "45.33.7.64")
+    found = made(tls(dns_resolved_ip=[each.value for each in (*doubtful, sure)]), *doubtful, sure)
+    assert found[0].threat_indicator_id == sure.id
 
 
 def test_rules_of_one_detection_share_a_key_and_others_do_not() -> None:

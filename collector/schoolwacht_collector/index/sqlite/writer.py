@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -32,12 +33,15 @@ _Values: TypeAlias = tuple[Any, ...]
 
 
 class Prepared(NamedTuple):
-    """An event as a row: its day since 1970, its table, the values of its columns from the id on, and its tokens."""
+    """An event as a row: its day since 1970, its table, the values of its columns from the id on, and its tokens.
+
+    The tokens are packed: an answer with 64 addresses has 64, and thousands of rows wait.
+    """
 
     day: int
     table: Kind
     values: _Values
-    tokens: set[int]
+    tokens: array[int]
 
 
 def prepare(event: Event) -> Prepared:
@@ -56,7 +60,7 @@ def prepare(event: Event) -> Prepared:
         event.signal_key,
         documents.encode(event).decode(),
     )
-    return Prepared(ts // files.DAY_MICROS, documents.kind_of(event), values, tokens(event))
+    return Prepared(ts // files.DAY_MICROS, documents.kind_of(event), values, array("I", tokens(event)))
 
 
 class _Job(NamedTuple):
@@ -72,7 +76,7 @@ class _Row(NamedTuple):
     job: int
     place: int
     values: _Values
-    tokens: set[int]
+    tokens: array[int]
 
 
 _INSERT = {
@@ -261,16 +265,16 @@ def _insert(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> l
 def _insert_bulk(connection: sqlite3.Connection, tables: dict[Kind, list[_Row]]) -> list[tuple[_Row, Outcome]] | None:
     for table, rows in tables.items():
         numbers = range(first := _next_row(connection, table), first + len(rows))
-        values = [(number, *row.values) for number, row in zip(numbers, rows, strict=True)]
+        values = ((number, *row.values) for number, row in zip(numbers, rows, strict=True))
         if connection.executemany(_INSERT[table], values).rowcount != len(rows):
             return None
         connection.executemany(
             _INSERT_TOKEN[table],
-            [
+            (
                 (number >> SLOT_BITS, token, number)
                 for number, row in zip(numbers, rows, strict=True)
                 for token in row.tokens
-            ],
+            ),
         )
     return [(row, _CREATED) for rows in tables.values() for row in rows]
 
