@@ -10,11 +10,15 @@ from msgspec import Struct
 
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.arp_scan import ArpScan, ArpScanSettings
+from schoolwacht_agent.behave.baseline import Baselines
 from schoolwacht_agent.behave.beacon import Beacon, BeaconSettings
+from schoolwacht_agent.behave.calendar import Calendar, CalendarSettings
 from schoolwacht_agent.behave.dhcp_abuse import DhcpAbuse, DhcpAbuseSettings
 from schoolwacht_agent.behave.dns_tunnel import DnsTunnel, DnsTunnelSettings
 from schoolwacht_agent.behave.host_scan import HostScan, HostScanSettings
 from schoolwacht_agent.behave.kerberos_spray import KerberosSpray, KerberosSpraySettings
+from schoolwacht_agent.behave.look_alike import LookAlike, LookAlikeSettings
+from schoolwacht_agent.behave.mass_change import MassChange, MassChangeSettings
 from schoolwacht_agent.behave.password_guessing import PasswordGuessing, PasswordGuessingSettings
 from schoolwacht_agent.behave.port import Detector
 from schoolwacht_agent.behave.port_scan import PortScan, PortScanSettings
@@ -33,9 +37,12 @@ class BehaveSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     beacon: BeaconSettings = BeaconSettings()
     dns_tunnel: DnsTunnelSettings = DnsTunnelSettings()
     dhcp_abuse: DhcpAbuseSettings = DhcpAbuseSettings()
+    mass_change: MassChangeSettings = MassChangeSettings()
+    look_alike: LookAlikeSettings = LookAlikeSettings()
+    calendar: CalendarSettings = CalendarSettings()
 
 
-def detectors(settings: BehaveSettings) -> tuple[Detector, ...]:
+def detectors(settings: BehaveSettings, baselines: Baselines) -> tuple[Detector, ...]:
     """Every detector, in the order in which they see an event."""
     guessing = PasswordGuessing(settings.password_guessing)
     return (
@@ -47,6 +54,8 @@ def detectors(settings: BehaveSettings) -> tuple[Detector, ...]:
         Beacon(settings.beacon, guessing),
         DnsTunnel(settings.dns_tunnel),
         DhcpAbuse(settings.dhcp_abuse),
+        MassChange(settings.mass_change, baselines),
+        LookAlike(settings.look_alike),
     )
 
 
@@ -54,7 +63,8 @@ class Behaviour:
     """The step of the line: shows each event to the detectors of its dataset."""
 
     def __init__(self, settings: BehaveSettings) -> None:
-        self._detectors = detectors(settings)
+        self._baselines = Baselines(Calendar(settings.calendar))
+        self._detectors = detectors(settings, self._baselines)
         self._of: dict[Dataset, tuple[Detector, ...]] = {
             dataset: tuple(one for one in self._detectors if dataset in one.datasets) for dataset in Dataset
         }

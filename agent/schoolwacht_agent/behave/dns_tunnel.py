@@ -19,7 +19,7 @@ from schoolwacht.domains import split
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Rate, Recent
+from schoolwacht_agent.behave.state import Distinct, Ladder, Rate, Recent
 
 TUNNEL = Rule("D19", "DNS tunnel below one domain", "Major", "High", "T1071.004", "command and control")
 SPREAD = Rule("D20", "DNS tunnel through a resolver", "Major", "Medium", "T1572", "command and control")
@@ -53,7 +53,7 @@ class _Names:
         self.ladder = Ladder()
 
     def grows(self, name: str, at: float, window: int, threshold: int, *, mean: int) -> int:
-        if len(self.seen) >= KEPT:
+        if self.seen.full(at, window):
             return 0
         count = self.seen.add(name, at, window, len(name))
         if not count or self.seen.weight <= mean * count:

@@ -16,7 +16,7 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.flows import is_group, opened_by_source, started, unanswered
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Recent
+from schoolwacht_agent.behave.state import Distinct, Ladder, Recent
 
 IGNORED_PORTS = frozenset({53, 80, 443, 853, 1900, 3702, 5353, 5355, 8080, 8443})
 RULE = Rule("D02", "Horizontal scan", "Major", "Medium", "T1046", "scan")
@@ -57,7 +57,7 @@ class HostScan:
             return
         settings, at = self._settings, started(event)
         sweep = self._sweeps.of((event.source_ip, event.network_transport, port))
-        if len(sweep.seen) >= KEPT:
+        if sweep.seen.full(at, settings.seconds):
             return
         count = sweep.seen.add(destination, at, settings.seconds, weight=int(unanswered(event)))
         if sweep.seen.weight * 100 < count * settings.failed_percent:

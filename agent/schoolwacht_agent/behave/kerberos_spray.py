@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Rate, Recent
+from schoolwacht_agent.behave.state import Distinct, Ladder, Rate, Recent
 
 RULE = Rule("D05", "Kerberos password spray", "Major", "High", "T1110.003", "credential access")
 _FAILED = ("PRINCIPAL_UNKNOWN", "PREAUTH_FAILED")
@@ -54,7 +54,7 @@ class KerberosSpray:
         if not name or "TGS" in (event.nsm_krb5_msg_type or ""):
             return
         source, settings, at = self._sources.of(event.source_ip), self._settings, event.timestamp.timestamp()
-        if len(source.names) >= KEPT:
+        if source.names.full(at, settings.seconds):
             return
         failed = any(code in (event.nsm_krb5_error_code or "") for code in _FAILED)
         failures = source.failures.add(at, settings.seconds) if failed else len(source.failures)

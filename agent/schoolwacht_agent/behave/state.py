@@ -6,7 +6,7 @@ them. Windows follow the newest time they have seen; an event from before the wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from heapq import heappop, heappush, heapreplace
 from itertools import islice
 from typing import Generic, TypeVar
@@ -44,6 +44,10 @@ class Recent(Generic[K, S]):
     def known(self, key: K) -> bool:
         """Whether a key has state, without making any."""
         return key in self._table
+
+    def items(self) -> Iterable[tuple[K, S]]:
+        """Keys with their state, the one used longest ago first."""
+        return self._table.items()
 
     def __len__(self) -> int:
         return len(self._table)
@@ -85,9 +89,17 @@ class Distinct:
         self._forget(oldest)
         return len(self._seen)
 
+    def full(self, at: float, window: float) -> bool:
+        """Whether :data:`KEPT` values lie in the window that ends at ``at``: then no more should be added."""
+        if len(self._seen) < KEPT:
+            return False
+        self._newest = max(self._newest, at)
+        self._forget(self._newest - window)
+        return len(self._seen) >= KEPT
+
     def _forget(self, oldest: float) -> None:
         order = self._order
-        while order[0][0] < oldest:
+        while order and order[0][0] < oldest:
             _, number, value = order[0]
             seen, weight = self._seen[value]
             if seen >= oldest:
@@ -193,7 +205,7 @@ class Watch:
 
     def grows(self, value: Hashable, at: float, window: float, threshold: int, weight: int = 0) -> int:
         """The number of different values if a signal is due for it, else 0."""
-        if len(self.seen) >= KEPT:
+        if self.seen.full(at, window):
             return 0
         count = self.seen.add(value, at, window, weight)
         return count if self.ladder.speaks(count, threshold, at, window) else 0
