@@ -2,8 +2,10 @@
 
 Promise, whatever an event claims: its board, school, observer, id, sequence and arrival come from the registration of
 the agent whose key delivered it. A claimed ``school.location`` is honoured if the registration lists it; otherwise
-the event is rejected. The same item (agent, epoch, sequence, timestamp) gets the same id at every delivery, made with
-a key of the board that no agent has. Every address that leaves here is one, canonically spelled; every time is UTC.
+the event is rejected. Kind, category and type follow from the dataset, save that a signal may say whether its engine
+let the traffic through. The same item (agent, epoch, sequence, timestamp) gets the same id at every delivery, made
+with a key of the board that no agent has. Every address that leaves here is one, canonically spelled; every time is
+UTC.
 
 Limits: pure, no I/O. An event whose clock was wrong gets the time of its arrival (and a tag); if it is delivered again
 on another day it can be stored in both days.
@@ -33,6 +35,10 @@ PRODUCT = "schoolwacht-agent"
 CLAMPED = "timestamp-clamped"
 #: Where the claimed time of a clamped event is kept, in ``nsm.detail``.
 CLAIMED_TIME = "claimed_timestamp"
+#: Tags that only the collector gives.
+OWN_TAGS = frozenset({CLAMPED})
+#: What an agent may say of a signal's traffic (ECS event.type): Suricata's verdict.
+VERDICTS = (["allowed"], ["denied"])
 #: Rule sets whose signals the collector makes itself.
 OWN_RULESETS = frozenset({"indicator", "sigma", "correlation"})
 
@@ -130,6 +136,7 @@ class BatchStamp:
         reason = _times(event) or _addresses(event) or _claims(event)
         if reason is not None:
             return reason
+        _clear(event)
         event.event_id = self._id(event.timestamp, tenant, sequence)
         if event.timestamp > self._latest or (self._earliest is not None and event.timestamp < self._earliest):
             self._clamp(event)
@@ -145,7 +152,6 @@ class BatchStamp:
         event.observer_product = PRODUCT
         event.observer_type = "ids"
         event.observer_version = self._version
-        _clear(event)
         derive(event)
         return None
 
@@ -278,8 +284,16 @@ def _clear(event: Event) -> None:
 
     Looking costs a quarter of setting, and hardly any event claims one of these.
     """
+    if event.event_type is not None and (event.event_dataset is not Dataset.SIGNAL or event.event_type not in VERDICTS):
+        event.event_type = None
+    if event.tags is not None and not OWN_TAGS.isdisjoint(event.tags):
+        event.tags = [tag for tag in event.tags if tag not in OWN_TAGS] or None
+    if event.nsm_detail is not None and CLAIMED_TIME in event.nsm_detail:
+        event.nsm_detail = {name: text for name, text in event.nsm_detail.items() if name != CLAIMED_TIME} or None
     if (
-        event.client_ip is not None
+        event.event_kind is not None
+        or event.event_category is not None
+        or event.client_ip is not None
         or event.client_port is not None
         or event.server_ip is not None
         or event.server_port is not None
@@ -297,6 +311,7 @@ def _clear(event: Event) -> None:
         or event.threat_indicator_confidence is not None
         or event.threat_indicator_marking_tlp is not None
     ):
+        event.event_kind = event.event_category = None
         event.client_ip = event.client_port = event.server_ip = event.server_port = None
         event.dns_question_registered_domain = event.dns_question_subdomain = None
         event.related_user = None

@@ -28,8 +28,17 @@ def inert(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of ``text`` can be seen: blanks, control characters, zero width, fillers."""
+    return all(character.isspace() or _is_harmful(character) for character in text)
+
+
+def _is_harmful(character: str) -> bool:
+    return unicodedata.category(character) in _HARMFUL or character in _BLANKS or character in _INVISIBLE
+
+
 @lru_cache(maxsize=4096)
 def _shown(character: str) -> str:
-    if unicodedata.category(character) in _HARMFUL or character in _BLANKS or character in _INVISIBLE:
+    if _is_harmful(character):
         return character.encode("unicode_escape", errors="backslashreplace").decode("ascii")
     return character

@@ -13,6 +13,7 @@ from schoolwacht_collector.indicators import make_indicator
 from schoolwacht_collector.records import Alert, AlertState, Indicator
 from schoolwacht_console import lookup
 from schoolwacht_console.context import Console
+from schoolwacht_console.inert import is_blank
 from schoolwacht_console.problem import Problem
 from schoolwacht_console.shapes import NewIndicator
 
@@ -26,7 +27,7 @@ async def change_alert(console: Console, id: str, state: AlertState, *, reason: 
 
     Raises Problem (no such alert in sight, no reason), Conflict, StoreError.
     """
-    reason = reason.strip()
+    reason = "" if is_blank(reason) else reason.strip()
     if len(reason) > REASON_MAX:
         raise Problem(400, f"is longer than {REASON_MAX} characters", field="reason")
     if state is AlertState.CLOSED and not reason:

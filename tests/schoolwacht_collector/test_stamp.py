@@ -49,6 +49,7 @@ _ALLOWED_CLAIMS = {"school_location", "school_zone"}
 _COLLECTORS = [
     "organization_id", "school_brin", "school_sector", "school_region", "observer_name", "observer_product",
     "observer_type", "observer_vendor", "observer_version", "event_id", "event_sequence", "event_ingested",
+    "event_kind", "event_category", "event_type",
     "ecs_version", "source_address", "destination_address", "client_ip", "client_port", "server_ip", "server_port",
     "related_ip", "related_hosts", "related_hash", "related_user", "dns_question_registered_domain",
     "dns_question_subdomain", "signal_entity", "signal_key", "signal_score", "signal_event_id",
@@ -73,6 +74,33 @@ def test_what_an_agent_claims_of_the_collectors_fields_is_replaced(name: str, da
     assert batch_stamp().stamp(honest, 1) is None
     assert batch_stamp().stamp(forger, 1) is None
     assert msgspec.to_builtins(forger) == msgspec.to_builtins(honest)
+
+
+@pytest.mark.parametrize("verdict", ["allowed", "denied"])
+def test_a_signal_says_whether_the_engine_let_it_through(verdict: str) -> None:
+    signal = flow(event_dataset=Dataset.SIGNAL, rule_id="1", rule_ruleset="suricata", event_type=[verdict])
+    assert batch_stamp().stamp(signal, 1) is None
+    assert (signal.event_kind, signal.event_type) == ("alert", [verdict])
+
+
+@pytest.mark.parametrize("claimed", [["forged"], ["denied", "forged"], []])
+def test_a_signal_says_nothing_else_of_its_type(claimed: list[str]) -> None:
+    signal = flow(event_dataset=Dataset.SIGNAL, rule_id="1", rule_ruleset="suricata", event_type=claimed)
+    assert batch_stamp().stamp(signal, 1) is None
+    assert signal.event_type == ["info"]
+
+
+def test_what_the_collector_says_of_a_clock_cannot_be_claimed() -> None:
+    event = flow(tags=["kept", CLAMPED], nsm_detail={"kept": "x", CLAIMED_TIME: "2001-01-01"})
+    assert batch_stamp().stamp(event, 1) is None
+    assert (event.tags, event.nsm_detail) == (["kept"], {"kept": "x"})
+
+
+def test_a_claim_of_a_wrong_clock_does_not_hide_the_real_one() -> None:
+    event = flow(timestamp=NOW + timedelta(days=1), tags=[CLAMPED], nsm_detail={CLAIMED_TIME: "2001-01-01"})
+    assert batch_stamp().stamp(event, 1) is None
+    assert event.tags == [CLAMPED]
+    assert event.nsm_detail == {CLAIMED_TIME: (NOW + timedelta(days=1)).isoformat()}
 
 
 def test_every_tenant_field_is_in_the_table_of_forgeries() -> None:

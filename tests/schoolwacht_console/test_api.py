@@ -108,6 +108,8 @@ async def test_agents_keys_are_found_by_no_call(client: Client) -> None:
         ({"since": "x"}, "since"),
         ({"limit": "0"}, "limit"),
         ({"limit": "1001"}, "limit"),
+        ({"limit": "00000000115000"}, "limit"),
+        ({"limit": f"00000000{'1' * 5000}"}, "limit"),
         ({"limit": "²"}, "limit"),
     ],
 )
@@ -187,6 +189,8 @@ async def test_a_change_of_state_keeps_who_and_why(client: Client) -> None:
     [
         ("a0001", {"state": "closed"}, 400),
         ("a0001", {"state": "closed", "reason": "  "}, 400),
+        ("a0001", {"state": "closed", "reason": "\0"}, 400),
+        ("a0001", {"state": "closed", "reason": " \u200b\u2060\u3164\u00a0"}, 400),
         ("a0001", {"state": "gone", "reason": "x"}, 400),
         ("a0001", {"state": "closed", "reason": "x" * 1001}, 400),
         ("a0001", {"state": "closed", "reason": "x", "extra": "y"}, 400),

@@ -25,6 +25,18 @@ _OTHER_TIMES = ("tls_server_not_before", "tls_server_not_after")
 _encoder = msgspec.json.Encoder()
 
 
+#: Bytes of an id at most: Elasticsearch's bound, and more than any of ours has.
+ID_BYTES = 512
+
+
+def may_be_id(text: str) -> bool:
+    """Whether anything could be kept under this id; what people ask for by a URL may be any text."""
+    try:
+        return 0 < len(text.encode()) <= ID_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
 class Unfit(ValueError):  # noqa: N818 - says what the document is
     """A document that no store takes; the text says why."""
 

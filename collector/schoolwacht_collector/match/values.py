@@ -21,9 +21,10 @@ from schoolwacht.errors import IndicatorError
 from schoolwacht.event import KEYWORD_MAX
 from schoolwacht_collector.records import IndicatorType
 
-#: The widest networks that are taken, as prefix lengths.
+#: The widest networks that are taken, as prefix lengths. A provider has a /32 of IPv6, rarely more; 2001::/16 alone
+#: holds thousands of them.
 WIDEST4 = 8
-WIDEST6 = 16
+WIDEST6 = 24
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -269,6 +269,11 @@ async def test_a_record_that_is_not_there_is_none(store: Store, board: str) -> N
     assert await store.get(Kind.LEASE, board) is None
 
 
+@pytest.mark.parametrize("name", ["", "a" * 513, "a" * 5000, "€" * 200, "\ud800", "a\0b"])
+async def test_an_id_that_nothing_can_have_finds_none(store: Store, name: str) -> None:
+    assert await store.get(Kind.ALERT, name) is None
+
+
 async def test_a_record_cannot_be_created_twice(store: Store, board: str) -> None:
     await store.put(Kind.LEASE, lease(board, "a"), None)
 

@@ -153,7 +153,7 @@ _v4 = st.builds(lambda a, b: f"185.220.{a}.{b}", st.integers(0, 3), st.integers(
 _v6 = st.builds(lambda a, b: f"2a00:{a:x}::{b:x}", st.integers(0, 3), st.integers(0, 3))
 _networks = st.one_of(
     st.builds(lambda a, n: f"{a}/{n}", _v4, st.integers(8, 32)),
-    st.builds(lambda a, n: f"{a}/{n}", _v6, st.integers(16, 128)),
+    st.builds(lambda a, n: f"{a}/{n}", _v6, st.integers(24, 128)),
 )
 _label = st.sampled_from(("a", "b", "evil", "x-1"))
 _names = st.lists(_label, min_size=1, max_size=6).map(lambda labels: ".".join([*labels, "example"]))

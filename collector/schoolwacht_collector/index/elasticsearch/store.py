@@ -144,6 +144,8 @@ class ElasticsearchStore:
 
     async def get(self, kind: Kind, id: str) -> Versioned | None:  # noqa: A002 - the port's name
         """See :meth:`.port.Store.get`."""
+        if not documents.may_be_id(id):  # the cluster would call the request itself wrong
+            return None
         try:
             found = await self._client.get(index=templates.readable(self._prefix, kind), id=id)
         except NotFoundError as error:

@@ -35,6 +35,8 @@ class State:
 
     def get(self, kind: Kind, name: str) -> Versioned | None:
         """The record and its version, or None."""
+        if not documents.may_be_id(name):
+            return None
         with self._faults():
             found = self._opened().execute(f"SELECT doc, version FROM {kind.value} WHERE id = ?", (name,)).fetchone()  # noqa: S608 - a name of our own
         if found is None:
