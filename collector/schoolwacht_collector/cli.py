@@ -20,17 +20,18 @@ from typing import Any
 import msgspec
 
 from schoolwacht.errors import ConfigError, SchoolwachtError
-from schoolwacht_collector import app, config, doctor, logs, registry, secret
+from schoolwacht_collector import app, config, doctor, logs, register, registry, secret
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import School
+from schoolwacht_collector.records import School, Standpoint
 
 _DEFAULT = Path("/etc/schoolwacht/collector.toml")
 _EXAMPLES = """examples:
   schoolwacht-collector init --config collector.toml
   schoolwacht-collector serve --config collector.toml
   schoolwacht-collector enrol gateway-00ab00 --school 00AB00 --board 12345 --key-file agent.key
-  schoolwacht-collector enrol ndc-sensor --school 00AB00=12345 --school 11CD01=23456
+  schoolwacht-collector enrol ndc-sensor --standpoint ndc --schools-file schools.csv --key-file ndc.key
+  schoolwacht-collector schools ndc-sensor --schools-file schools.csv
   schoolwacht-collector doctor --json
 
 exit status: 0 done, 1 it could not be done (doctor: a fault was found), 2 wrong use, 130 interrupted"""
@@ -124,7 +125,7 @@ def _enrol(options: argparse.Namespace) -> int:
     schools = _schools(options)
     descriptor = None if options.key_file is None else _key_file(options.key_file)
     try:
-        enrolment = asyncio.run(_register(settings, options.agent, schools, replace=options.replace))
+        enrolment = asyncio.run(_register(settings, options, schools))
     except BaseException:
         if descriptor is not None:
             os.close(descriptor)
@@ -133,6 +134,7 @@ def _enrol(options: argparse.Namespace) -> int:
     answer: dict[str, Any] = {
         "agent": enrolment.agent.id,
         "board": enrolment.agent.board,
+        "standpoint": enrolment.agent.standpoint.value,
         "schools": [school.location for school in enrolment.agent.schools],
     }
     if descriptor is None:
@@ -148,18 +150,45 @@ def _enrol(options: argparse.Namespace) -> int:
 
 
 async def _register(
-    settings: config.Settings, name: str, schools: list[School], *, replace: bool
+    settings: config.Settings, options: argparse.Namespace, schools: list[School]
 ) -> registry.Enrolment:
     store = app.make_store(settings)
     await store.open()
     try:
-        return await registry.enrol(store, name, schools, replace=replace)
+        return await registry.enrol(
+            store,
+            options.agent,
+            schools,
+            standpoint=options.standpoint,
+            operator=options.operator,
+            replace=options.replace,
+        )
     finally:
         await store.close()
 
 
+def _change_schools(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+    schools = _schools(options)
+
+    async def run() -> None:
+        store = app.make_store(settings)
+        await store.open()
+        try:
+            await registry.set_schools(store, options.agent, schools)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+    answer = {"agent": options.agent, "schools": [school.location for school in schools]}
+    _show(
+        options, answer, f"{options.agent} speaks for {len(schools):,} schools, on every collector within five seconds."
+    )
+    return 0
+
+
 def _schools(options: argparse.Namespace) -> list[School]:
-    schools: list[School] = []
+    schools = [] if options.schools_file is None else register.read(options.schools_file)
     for text in options.school:
         location, equals, board = text.partition("=")
         if not equals:
@@ -260,20 +289,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     enrol.add_argument("agent", metavar="NAME", help="the agent's name: a-z, 0-9 and -")
     enrol.add_argument(
-        "--school",
-        action="append",
-        required=True,
-        metavar="LOCATION[=BOARD]",
-        help="a location such as 00AB00; repeatable",
+        "--standpoint",
+        type=Standpoint,
+        choices=list(Standpoint),
+        default=Standpoint.GATEWAY,
+        help="where it stands: at one school's gateway (default), or on the NDC path, for the listed schools",
     )
-    enrol.add_argument("--board", help="number of the board of every school that names none itself")
-    enrol.add_argument("--name", default="", help="the school's name, for people")
-    enrol.add_argument("--sector", help="po, vo, mbo …")
-    enrol.add_argument("--region", help="the school's region")
+    enrol.add_argument(
+        "--operator",
+        default=registry.OPERATOR,
+        help=f"with --standpoint ndc: whose the sensor is; default: {registry.OPERATOR}",
+    )
+    _add_schools(enrol)
     enrol.add_argument(
         "--key-file", type=Path, metavar="FILE", help="write the key there (new, mode 0600), not on screen"
     )
     enrol.add_argument("--replace", action="store_true", help="give an enrolled agent a new key and these schools")
+    schools = command(
+        "schools",
+        _change_schools,
+        "give a sensor on the NDC path other schools; its key stays",
+        "schools ndc-sensor --schools-file schools.csv",
+    )
+    schools.add_argument("agent", metavar="NAME", help="the agent's name")
+    _add_schools(schools)
     for name, enabled in (("disable", False), ("enable", True)):
         switch = command(
             name, _switch, f"{'let an agent in again' if enabled else 'keep an agent out'}", f"{name} gateway-00ab00"
@@ -283,6 +322,26 @@ def _parser() -> argparse.ArgumentParser:
     command("migrate", _migrate, "bring the store's schema to this version", "migrate --config collector.toml")
     command("doctor", _doctor, "say what keeps the collector from working", "doctor --config collector.toml")
     return parser
+
+
+def _add_schools(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--school",
+        action="append",
+        default=[],
+        metavar="LOCATION[=BOARD]",
+        help="a location such as 00AB00; repeatable",
+    )
+    command.add_argument(
+        "--schools-file",
+        type=Path,
+        metavar="FILE",
+        help="CSV with the columns location, board, name, sector, region (the last three may be missing)",
+    )
+    command.add_argument("--board", help="number of the board of every --school that names none itself")
+    command.add_argument("--name", default="", help="the school's name, for people")
+    command.add_argument("--sector", help="po, vo, mbo …")
+    command.add_argument("--region", help="the school's region")
 
 
 if __name__ == "__main__":

@@ -116,10 +116,18 @@ class School(Struct, frozen=True, omit_defaults=True, kw_only=True):
     region: str | None = None
 
 
+class Standpoint(StrEnum):
+    """Where an agent stands: at one school's gateway, or on a path that carries many (the national exchange point)."""
+
+    GATEWAY = "gateway"
+    NDC = "ndc"
+
+
 class Agent(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An enrolled agent and what it may speak for: one school at a gateway, several on the NDC path.
 
-    ``id`` is the agent's name; ``key_hash`` the SHA-256 of its key in hexadecimal. ``board`` is its first school's.
+    ``id`` is the agent's name; ``key_hash`` the SHA-256 of its key in hexadecimal. ``board`` is whose the agent itself
+    is: the school's at a gateway, else the operator's of the path.
     """
 
     id: str
@@ -127,6 +135,7 @@ class Agent(Struct, frozen=True, omit_defaults=True, kw_only=True):
     key_hash: str = field(name="agent.key_hash")
     board: str = field(name="organization.id")
     schools: tuple[School, ...] = field(name="agent.schools")
+    standpoint: Standpoint = field(default=Standpoint.GATEWAY, name="agent.standpoint")
     enabled: bool = field(default=True, name="agent.enabled")
     last_seen: datetime | None = field(default=None, name="agent.last_seen")
     version: str | None = field(default=None, name="agent.version")

@@ -24,7 +24,7 @@ import msgspec
 
 from schoolwacht.errors import ConfigError, Conflict, StoreError
 from schoolwacht_collector.index.port import Kind, Store
-from schoolwacht_collector.records import Agent, School
+from schoolwacht_collector.records import Agent, School, Standpoint
 
 #: Seconds that a registration is believed without asking the store.
 LIFE = 3.0
@@ -32,6 +32,8 @@ LIFE = 3.0
 INTERVAL = 15.0
 #: Registrations (and unknown names) that are remembered.
 CACHED = 20_000
+#: Whose an agent on the NDC path is, if nothing else is said: no board's, so that no board sees it.
+OPERATOR = "ndc"
 _ATTEMPTS = 8
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _BEARER = re.compile(r"Bearer ([a-z0-9-]{1,63})\.([A-Za-z0-9_-]{43})")
@@ -71,27 +73,37 @@ class _Known(NamedTuple):
 
 
 async def enrol(
-    store: Store, name: str, schools: Sequence[School], *, replace: bool = False, now: datetime | None = None
+    store: Store,
+    name: str,
+    schools: Sequence[School],
+    *,
+    standpoint: Standpoint = Standpoint.GATEWAY,
+    operator: str = OPERATOR,
+    replace: bool = False,
+    now: datetime | None = None,
 ) -> Enrolment:
     """Register an agent and make its key.
 
     Args:
         store: where the registration is kept.
         name: 1–63 of ``a-z``, ``0-9`` and ``-``; also ``observer.name`` of its events.
-        schools: what it may speak for: one at a gateway, several on a shared path; the first one's board is its own.
+        schools: what it may speak for: one at a gateway, any number on the NDC path.
+        standpoint: where it stands.
+        operator: of an agent on the NDC path: whose it is, in place of a board's number.
         replace: give an agent that exists a new key and these schools; the old key ends.
         now: time of the registration.
 
     Raises ConfigError for a name, school or board of the wrong form, Conflict if the name is taken, StoreError.
     """
-    _check(name, schools)
+    _check(name, schools, standpoint, operator)
     key = f"{name}.{secrets.token_urlsafe(32)}"
     agent = Agent(
         id=name,
         timestamp=now or datetime.now(UTC),
         key_hash=hash_of(key),
-        board=schools[0].board,
+        board=schools[0].board if standpoint is Standpoint.GATEWAY else operator,
         schools=tuple(schools),
+        standpoint=standpoint,
     )
     known = await store.get(Kind.AGENT, name)
     if known is not None and not replace:
@@ -112,6 +124,24 @@ async def set_enabled(store: Store, name: str, *, enabled: bool) -> Agent:
     if changed is None:
         raise ConfigError(f"no agent named {name} is enrolled", field="name")
     return changed
+
+
+async def set_schools(store: Store, name: str, schools: Sequence[School]) -> Agent:
+    """Give an agent on the NDC path other schools; its key stays.
+
+    Raises ConfigError if there is none of that name, it is a gateway's or a school has the wrong form, StoreError.
+    """
+
+    def changed(agent: Agent) -> Agent:
+        if agent.standpoint is not Standpoint.NDC:
+            raise ConfigError(f"{name} is a gateway's: enrol it again with --replace for another school", field="name")
+        _check(name, schools, agent.standpoint, agent.board)
+        return msgspec.structs.replace(agent, schools=tuple(schools), timestamp=datetime.now(UTC))
+
+    agent = await _change(store, name, changed)
+    if agent is None:
+        raise ConfigError(f"no agent named {name} is enrolled", field="name")
+    return agent
 
 
 def hash_of(key: str) -> str:
@@ -203,12 +233,11 @@ class Registry:
 
 def _same(before: Agent, after: Agent | None) -> bool:
     """Whether two states of a registration give the same rights (they may differ in counts)."""
-    return after is not None and (before.key_hash, before.enabled, before.schools, before.board) == (
-        after.key_hash,
-        after.enabled,
-        after.schools,
-        after.board,
-    )
+    return after is not None and _rights(before) == _rights(after)
+
+
+def _rights(agent: Agent) -> tuple[object, ...]:
+    return agent.key_hash, agent.enabled, agent.schools, agent.board, agent.standpoint
 
 
 def _added(agent: Agent, delivered: Delivered) -> Agent:
@@ -246,11 +275,17 @@ def _retrieved(task: asyncio.Task[Agent | None]) -> None:
         task.exception()
 
 
-def _check(name: str, schools: Sequence[School]) -> None:
+def _check(name: str, schools: Sequence[School], standpoint: Standpoint, operator: str) -> None:
     if not _NAME.fullmatch(name):
         raise ConfigError(f'"{name}" is no agent name: 1 to 63 of a-z, 0-9 and -', field="name")
     if not schools:
         raise ConfigError("an agent speaks for at least one school, such as 00AB00", field="school")
+    if standpoint is Standpoint.GATEWAY and len(schools) > 1:
+        raise ConfigError(
+            "a gateway has one school; a sensor on a path of many is enrolled with --standpoint ndc", field="school"
+        )
+    if not _BOARD.fullmatch(operator):
+        raise ConfigError(f'"{operator}" is no operator: 1 to 32 letters, digits and hyphens', field="operator")
     seen: set[str] = set()
     for school in schools:
         if not _LOCATION.fullmatch(school.location):

@@ -1,11 +1,12 @@
 """Whose an event is, its identity and its times: what the collector says and no agent can.
 
 Promise, whatever an event claims: its board, school, observer, id, sequence and arrival come from the registration of
-the agent whose key delivered it. A claimed ``school.location`` is honoured if the registration lists it; otherwise
-the event is rejected. Kind, category and type follow from the dataset, save that a signal may say whether its engine
-let the traffic through. The same item (agent, epoch, sequence, timestamp) gets the same id at every delivery, made
-with a key of the board that no agent has. Every address that leaves here is one, canonically spelled; every time is
-UTC.
+the agent whose key delivered it. A claimed ``school.location`` is honoured if the registration lists it, and brings the
+board that the registration gives it; otherwise the event is rejected. What an agent on the NDC path says of itself
+(health) is its operator's and no school's. Kind, category and type follow from the dataset, save that a signal may say
+whether its engine let the traffic through. The same item (agent, epoch, sequence, timestamp) gets the same id at every
+delivery, made with a key of the board that no agent has. Every address that leaves here is one, canonically spelled;
+every time is UTC.
 
 Limits: pure, no I/O. An event whose clock was wrong gets the time of its arrival (and a tag); if it is delivered again
 on another day it can be stored in both days.
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 from schoolwacht.derive import derive
 from schoolwacht.event import LIST_MAX, Dataset, Event
-from schoolwacht_collector.records import Agent
+from schoolwacht_collector.records import Agent, Standpoint
 from schoolwacht_collector.secret import board_key
 
 VENDOR = "Schoolwacht"
@@ -68,8 +69,8 @@ class Bounds(NamedTuple):
 class Tenant:
     """A school as it is stamped into events."""
 
-    location: str
-    brin: str
+    location: str | None
+    brin: str | None
     board: str
     sector: str | None
     region: str | None
@@ -93,21 +94,24 @@ class Stamper:
             )
             for school in agent.schools
         }
+        own = Tenant(None, None, agent.board, None, None, board_key(secret, agent.board))
+        self._own = own if agent.standpoint is Standpoint.NDC else None
 
     def batch(self, epoch: str, *, now: datetime, version: str | None = None) -> BatchStamp:
         """The stamp for one batch that arrives at ``now`` (UTC) from an agent of this software version."""
-        return BatchStamp(self.agent.id, self._tenants, self._bounds, epoch=epoch, now=now, version=version)
+        return BatchStamp(self.agent.id, self._tenants, self._own, self._bounds, epoch=epoch, now=now, version=version)
 
 
 class BatchStamp:
     """Stamps the events of one batch."""
 
-    __slots__ = ("_agent", "_earliest", "_epoch", "_hashes", "_latest", "_now", "_only", "_tenants", "_version")
+    __slots__ = ("_agent", "_earliest", "_epoch", "_hashes", "_latest", "_now", "_only", "_own", "_tenants", "_version")
 
     def __init__(
         self,
         agent: str,
         tenants: dict[str, Tenant],
+        own: Tenant | None,
         bounds: Bounds,
         *,
         epoch: str,
@@ -116,7 +120,9 @@ class BatchStamp:
     ) -> None:
         self._agent = agent
         self._tenants = tenants
-        self._only = next(iter(tenants.values())) if len(tenants) == 1 else None
+        # A gateway need not say which school it is at; a sensor on a path of many must, though it have one only.
+        self._only = next(iter(tenants.values())) if len(tenants) == 1 and own is None else None
+        self._own = own
         self._epoch = epoch
         self._now = now
         self._version = version
@@ -132,7 +138,9 @@ class BatchStamp:
         claim = event.school_location
         tenant = self._only if claim is None else self._tenants.get(claim)
         if tenant is None:
-            return _no_school(claim)
+            if claim is not None or self._own is None or event.event_dataset is not Dataset.HEALTH:
+                return _no_school(claim)
+            tenant = self._own
         reason = _times(event) or _addresses(event) or _claims(event)
         if reason is not None:
             return reason
@@ -193,7 +201,7 @@ def canonical(address: str) -> str | None:
 
 def _no_school(claim: str | None) -> str:
     if claim is None:
-        return "school.location: is required, for this agent is registered for several schools"
+        return "school.location: is required, for this agent stands on a path of many schools"
     return "school.location: this agent is not registered for that school"
 
 

@@ -21,7 +21,7 @@ from schoolwacht_collector.intake import Intake
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import School
+from schoolwacht_collector.records import School, Standpoint
 from schoolwacht_collector.registry import Registry, enrol
 
 EPOCH = "00000000000000aa"
@@ -57,7 +57,8 @@ class Served:
 
     async def enrolled(self, name: str = "gateway-1", *schools: School) -> str:
         """The key of a new agent."""
-        return (await enrol(self.store, name, schools or (SCHOOL,))).key
+        standpoint = Standpoint.NDC if len(schools) > 1 else Standpoint.GATEWAY
+        return (await enrol(self.store, name, schools or (SCHOOL,), standpoint=standpoint)).key
 
     async def rows(self, kind: Kind = Kind.EVENT) -> list[Row]:
         """Everything of a kind, oldest first."""

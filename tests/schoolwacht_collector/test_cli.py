@@ -28,7 +28,7 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from tests.schoolwacht_collector.serving import deliver, flow
 
-COMMANDS = ["init", "serve", "enrol", "disable", "enable", "migrate", "doctor"]
+COMMANDS = ["init", "serve", "enrol", "schools", "disable", "enable", "migrate", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +153,33 @@ def test_a_sensor_of_many_schools_is_enrolled_with_pairs(config: Path, capsys: p
     main(["init", "--config", str(config)])
     capsys.readouterr()
     pairs = ["--school", "00AB00=12345", "--school", "11CD01=23456", "--school", "11CD02"]
-    assert main(["enrol", "ndc", *pairs, "--board", "99999", "--config", str(config), "--json"]) == 0
-    assert answer(capsys)["schools"] == ["00AB00", "11CD01", "11CD02"]
+    enrol = ["enrol", "ndc", *pairs, "--board", "99999", "--config", str(config), "--json"]
+    assert main(enrol) == 1
+    assert "--standpoint ndc" in capsys.readouterr().err
+    assert main([*enrol, "--standpoint", "ndc"]) == 0
+    said = answer(capsys)
+    assert (said["schools"], said["standpoint"], said["board"]) == (["00AB00", "11CD01", "11CD02"], "ndc", "ndc")
+
+
+def test_the_schools_of_a_sensor_are_changed_by_a_file_and_its_key_stays(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    file = tmp_path / "schools.csv"
+    file.write_text("location,board\n00AB00,12345\n")
+    options = ["--schools-file", str(file), "--config", str(config), "--json"]
+    capsys.readouterr()
+    assert main(["enrol", "ndc", "--standpoint", "ndc", *options]) == 0
+    capsys.readouterr()
+    file.write_text("location,board\n00AB00,12345\n11CD01,23456\n")
+    assert main(["schools", "ndc", *options]) == 0
+    assert answer(capsys) == {"agent": "ndc", "schools": ["00AB00", "11CD01"]}
+    enrol(config)
+    capsys.readouterr()
+    assert main(["schools", "gateway-1", *options]) == 1
+    assert "gateway-1 is a gateway's" in capsys.readouterr().err
+    assert main(["schools", "ghost", *options]) == 1
+    assert "no agent named ghost" in capsys.readouterr().err
 
 
 def test_a_school_without_board_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from schoolwacht_collector.index.settings import SqliteSettings
 from schoolwacht_collector.index.sqlite.store import SqliteStore
 from schoolwacht_collector.records import Indicator, IndicatorType, School
 from schoolwacht_collector.registry import LIFE, Registry, set_enabled
-from tests.schoolwacht_collector.serving import EPOCH, NOW, Served, batch, deliver, flow, post, serving
+from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, Served, batch, deliver, flow, post, serving
 
 OTHER = School(location="11CD01", board="23456")
 BAD = "203.0.113.66"
@@ -193,6 +193,19 @@ async def test_no_header_and_no_field_gives_another_tenant(served: Served, tmp_p
     assert len({row["event.id"] for row in rows}) == 5
     assert {row["school.brin"] for row in rows} == {"00AB"}
     assert "school.location" in letters(tmp_path)[0]["reason"]
+
+
+async def test_a_sensor_on_the_path_speaks_for_its_schools_and_no_others(served: Served) -> None:
+    key = await served.enrolled("ndc-1", SCHOOL, OTHER)
+    claims = ("00AB00", "11CD01", "22EF02", None)
+    events = [flow(school_location=claim, organization_id="99999") for claim in claims]
+    events.append(flow(event_dataset=Dataset.HEALTH, health_condition="ok"))
+    reply = await deliver(served.url, key, events)
+    assert reply.verdicts == [Verdict.DELIVERED] * 2 + [Verdict.REJECTED] * 2 + [Verdict.DELIVERED]
+    rows = await served.rows()
+    assert {(row["organization.id"], row.get("school.location")) for row in rows} == {
+        ("12345", "00AB00"), ("23456", "11CD01"), ("ndc", None),
+    }  # fmt: skip
 
 
 async def test_of_duplicate_keys_in_an_event_none_reaches_another_tenant(served: Served) -> None:

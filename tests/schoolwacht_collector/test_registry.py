@@ -10,9 +10,11 @@ import pytest
 from schoolwacht.errors import ConfigError, Conflict, StoreError
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Versioned
-from schoolwacht_collector.records import Agent, School
-from schoolwacht_collector.registry import CACHED, LIFE, Refusal, Registry, enrol, hash_of, set_enabled
+from schoolwacht_collector.records import Agent, School, Standpoint
+from schoolwacht_collector.registry import CACHED, LIFE, Refusal, Registry, enrol, hash_of, set_enabled, set_schools
 from tests.schoolwacht_collector.serving import NOW, SCHOOL
+
+OTHER = School(location="11CD01", board="23456")
 
 
 class CountingStore(MemoryStore):
@@ -110,6 +112,39 @@ async def test_a_disabled_agent_is_refused_when_its_registration_is_looked_up_ag
 
 def test_a_registration_is_believed_for_less_than_five_seconds() -> None:
     assert LIFE < 5
+
+
+async def test_a_gateway_has_one_school_and_a_sensor_on_the_path_any_number() -> None:
+    store = MemoryStore()
+    with pytest.raises(ConfigError, match="--standpoint ndc"):
+        await enrol(store, "gateway-1", [SCHOOL, OTHER])
+    agent, _ = await enrol(store, "ndc-1", [SCHOOL, OTHER], standpoint=Standpoint.NDC)
+    assert (agent.board, agent.schools) == ("ndc", (SCHOOL, OTHER))
+    owned, _ = await enrol(store, "ndc-2", [SCHOOL], standpoint=Standpoint.NDC, operator="cert-1")
+    assert owned.board == "cert-1"
+    with pytest.raises(ConfigError, match="operator"):
+        await enrol(store, "ndc-3", [SCHOOL], standpoint=Standpoint.NDC, operator="a b")
+
+
+async def test_a_sensor_gets_other_schools_within_five_seconds_and_keeps_its_key() -> None:
+    store, clock = MemoryStore(), Clock()
+    _, key = await enrol(store, "ndc-1", [SCHOOL], standpoint=Standpoint.NDC)
+    registry = Registry(store, clock=clock)
+    await registry.authenticate(f"Bearer {key}")
+    await set_schools(store, "ndc-1", [SCHOOL, OTHER])
+    clock.now += LIFE
+    agent = await registry.authenticate(f"Bearer {key}")
+    assert isinstance(agent, Agent)
+    assert agent.schools == (SCHOOL, OTHER)
+
+
+async def test_a_gateway_keeps_its_school() -> None:
+    store = MemoryStore()
+    await enrol(store, "gateway-1", [SCHOOL])
+    with pytest.raises(ConfigError, match="is a gateway's"):
+        await set_schools(store, "gateway-1", [OTHER])
+    with pytest.raises(ConfigError, match="no agent named"):
+        await set_schools(store, "ghost", [OTHER])
 
 
 async def test_a_replaced_key_ends() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.event import LIST_MAX, Dataset, Event
-from schoolwacht_collector.records import Agent, School
+from schoolwacht_collector.records import Agent, School, Standpoint
 from schoolwacht_collector.stamp import CLAIMED_TIME, CLAMPED, BatchStamp, Bounds, Stamper, canonical
 from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, SECRET, flow
 
@@ -19,7 +20,10 @@ BOUNDS = Bounds(timedelta(minutes=5), timedelta(days=14))
 
 
 def agent(*schools: School, name: str = "gateway-1") -> Agent:
-    return Agent(id=name, timestamp=NOW, key_hash="", board=schools[0].board, schools=schools)
+    """A gateway of one school, a sensor on the NDC path of several."""
+    if len(schools) == 1:
+        return Agent(id=name, timestamp=NOW, key_hash="", board=schools[0].board, schools=schools)
+    return Agent(id=name, timestamp=NOW, key_hash="", board="ndc", schools=schools, standpoint=Standpoint.NDC)
 
 
 def batch_stamp(
@@ -142,6 +146,49 @@ def test_a_sensor_of_many_schools_is_believed_about_its_own() -> None:
 
 def test_a_sensor_of_many_schools_must_name_the_school() -> None:
     assert (batch_stamp(SCHOOL, OTHER).stamp(flow(), 1) or "").startswith("school.location: is required")
+
+
+def test_a_sensor_on_the_path_must_name_its_school_though_it_has_one_only() -> None:
+    ndc = msgspec.structs.replace(agent(SCHOOL), standpoint=Standpoint.NDC, board="ndc")
+    stamp = Stamper(ndc, SECRET, BOUNDS).batch(EPOCH, now=NOW, version=None)
+    assert (stamp.stamp(flow(), 1) or "").startswith("school.location: is required")
+
+
+def test_what_a_sensor_says_of_itself_is_its_operators_and_no_schools() -> None:
+    health = flow(event_dataset=Dataset.HEALTH, school_brin="00AB", organization_id="12345")
+    assert batch_stamp(SCHOOL, OTHER).stamp(health, 1) is None
+    assert (health.organization_id, health.school_location, health.school_brin) == ("ndc", None, None)
+    assert (health.school_sector, health.school_region, health.observer_name) == (None, None, "gateway-1")
+
+
+def test_ten_thousand_forged_claims_of_a_sensor_name_no_school_but_its_own() -> None:
+    """Promise 20: every claim, alone and with the others, on a sensor of two schools of two boards."""
+    chance = random.Random(20)
+    boards = {"00AB00": "12345", "11CD01": "23456", None: "ndc"}
+    forged = {name: _forged(name) for name in _COLLECTORS}
+    stamp = batch_stamp(SCHOOL, OTHER)
+    places = [None, "00AB00", "11CD01", "00AB01", "11CD00", "00ab00", " 00AB00", "00AB00\x00", "", "00AB0", "ndc"]
+    values = ["12345", "23456", "99999", "ndc", "00AB", "gateway-2", "", "\x00", "*", "00AB00"]
+    taken = 0
+    for sequence in range(10_000):
+        claims = {
+            name: chance.choice(values) if isinstance(forged[name], str) else forged[name]
+            for name in chance.sample(_COLLECTORS, chance.choice((1, 2, len(_COLLECTORS))))
+        }
+        dataset = chance.choice((Dataset.FLOW, Dataset.DNS, Dataset.SIGNAL, Dataset.HEALTH))
+        event = flow(event_dataset=dataset, rule_id="D01", rule_ruleset="behaviour", **claims)
+        event.school_location = claim = chance.choice(places)
+        if stamp.stamp(event, sequence) is not None:
+            assert claim not in boards or claim is None
+            continue
+        taken += 1
+        assert event.school_location == claim
+        assert event.school_location in boards
+        assert event.school_location is not None or dataset is Dataset.HEALTH
+        assert event.organization_id == boards[event.school_location]
+        assert event.school_brin == (None if claim is None else claim[:4])
+        assert (event.observer_name, event.event_sequence) == ("gateway-1", sequence)
+    assert taken > 2_000
 
 
 def test_the_only_school_of_an_agent_may_be_claimed() -> None:

@@ -11,10 +11,10 @@ from functools import lru_cache
 from ipaddress import ip_network
 
 from schoolwacht.event import Direction, Event
-from schoolwacht_agent.direction import CACHED, Homes
+from schoolwacht_agent.direction import CACHED, Homes, number_of
 from schoolwacht_agent.health import Finding
 from schoolwacht_agent.standpoint.settings import ZoneTable
-from schoolwacht_agent.standpoint.table import Entry, Network, Place, Table, number_of
+from schoolwacht_agent.standpoint.table import Entry, Network, Place, Table
 
 
 class Gateway:

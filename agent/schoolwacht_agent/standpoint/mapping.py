@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
 from schoolwacht.errors import ConfigError
@@ -27,6 +27,7 @@ from schoolwacht_agent.standpoint.settings import VLAN_MAX, ZONE_PATTERN
 from schoolwacht_agent.standpoint.table import Entry, Network, Place
 
 COLUMNS = ("network", "vlan", "school", "zone")
+_EMPTY = dict.fromkeys(COLUMNS, "")
 #: Larger files are refused: a mapping of every school in the country is a hundredth of it.
 BYTES_MAX = 64 << 20
 _LOCATION = re.compile(r"[0-9]{2}[A-Z]{2}[0-9]{2}")
@@ -101,6 +102,8 @@ def _header(line: tuple[int, str], path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
+    if '"' not in line:
+        return line.split(delimiter)
     # A reader of one line each: a quotation mark that does not end must not swallow the lines behind it.
     try:
         return next(csv.reader([line.rstrip("\r")], delimiter=delimiter, strict=True))
@@ -111,7 +114,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _entry(row: list[str], columns: tuple[str, ...], zones: Collection[str]) -> Entry:
     if len(row) != len(columns):
         raise ConfigError(f"has {len(row)} columns, the first line has {len(columns)}")
-    cells = dict.fromkeys(COLUMNS, "") | {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
+    cells = _EMPTY | {name: cell.strip() for name, cell in zip(columns, row, strict=True)}
     if not cells["network"] and not cells["vlan"]:
         raise ConfigError("needs a network, a VLAN or both")
     school, zone = cells["school"], cells["zone"]
@@ -131,7 +134,8 @@ def _network(text: str) -> Network | None:
     if not text:
         return None
     try:
-        network = ip_network(text)
+        # By family and not ip_network(), which tries both and takes twice as long.
+        network = IPv6Network(text) if ":" in text else IPv4Network(text)
     except ValueError as error:
         raise ConfigError(f"no network: {error}", field="network") from error
     if network.prefixlen == 0:

@@ -12,15 +12,14 @@ two in what is stored, and one to a detector.
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import ip_address
 
 import msgspec
 
 from schoolwacht.event import Dataset, Direction, Event
-from schoolwacht_agent.direction import CACHED, Homes
+from schoolwacht_agent.direction import CACHED, Homes, is_for_all, number_of
 from schoolwacht_agent.health import Finding
 from schoolwacht_agent.standpoint.follow import Mapping
-from schoolwacht_agent.standpoint.table import Place, Table, number_of
+from schoolwacht_agent.standpoint.table import Place, Table
 
 
 class NdcPath:
@@ -35,6 +34,8 @@ class NdcPath:
         self._homes = homes
         self._mapping = mapping
         self._unknown = self._unknown_flows = self._unknown_bytes = 0
+        #: Whether the last list had an event between two schools, which is rare.
+        self._between = False
         self._use(mapping.table)
 
     def is_home(self, address: str | None, vlan: str | None = None) -> bool:
@@ -44,6 +45,7 @@ class NdcPath:
     def place(self, events: list[Event]) -> list[Event]:
         """See the port."""
         known = []
+        self._between = False
         for event in events:
             if event.event_dataset is Dataset.HEALTH:
                 known.append(event)
@@ -62,6 +64,8 @@ class NdcPath:
 
     def settle(self, events: list[Event]) -> list[Event]:
         """See the port."""
+        if not self._between:
+            return events
         settled = []
         for event in events:
             settled.append(event)
@@ -122,8 +126,12 @@ class NdcPath:
         if source is None:
             return Direction.INBOUND
         if destination is None:
-            return Direction.INTERNAL if _is_for_all(event.destination_ip) else Direction.OUTBOUND
-        return Direction.INTERNAL if source.school == destination.school else Direction.OUTBOUND
+            number = number_of(event.destination_ip)
+            return Direction.INTERNAL if number is not None and is_for_all(number) else Direction.OUTBOUND
+        if source.school == destination.school:
+            return Direction.INTERNAL
+        self._between = True
+        return Direction.OUTBOUND
 
     def _look_up(self, address: str | None, vlan: str | None) -> Place | None:
         found = self._table.find(number_of(address), vlan)
@@ -136,12 +144,3 @@ class NdcPath:
         if event.event_dataset is Dataset.FLOW:
             self._unknown_flows += 1
             self._unknown_bytes += event.network_bytes or 0
-
-
-@lru_cache(maxsize=4_096)
-def _is_for_all(text: str | None) -> bool:
-    """Whether a destination is multicast or broadcast, which does not leave the network of its sender."""
-    try:
-        return ip_address((text or "").partition("%")[0]).is_multicast or text == "255.255.255.255"
-    except ValueError:
-        return False

@@ -12,12 +12,12 @@ box has no compiler.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
+from schoolwacht_agent.direction import Number
+
 Network = IPv4Network | IPv6Network
-#: (version, number) of an address.
-Number = tuple[int, int]
 _BITS = {4: 32, 6: 128}
 
 
@@ -74,7 +74,7 @@ class Table:
         self.has_pairs = any(vlan is not None and "." in vlan for vlan in [*self._tries, *self._whole])
 
     def find(self, number: Number | None, vlan: str | None) -> Found | None:
-        """What holds for an address (see :func:`number_of`; None: there is none) on a VLAN ("20", "20.5", None)."""
+        """What holds for an address (of ``direction.number_of``, or none) on a VLAN ("20", "20.5" or none)."""
         found = None if number is None else self._longest(None, number)
         if vlan is None:
             return found
@@ -95,16 +95,3 @@ class Table:
             if found is not None:
                 return found
         return None
-
-
-def number_of(text: str | None) -> Number | None:
-    """An address as version and number, without zone (``%eth0``), a mapped IPv4 address as IPv4. None if it is none."""
-    if text is None:
-        return None
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.version, int(address)

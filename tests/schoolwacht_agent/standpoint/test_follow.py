@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from schoolwacht.errors import ConfigError
+from schoolwacht_agent.direction import number_of
 from schoolwacht_agent.health import Condition
 from schoolwacht_agent.standpoint.follow import Mapping
-from schoolwacht_agent.standpoint.table import number_of
 
 
 def write(path: Path, schools: int, first: int = 0) -> None:

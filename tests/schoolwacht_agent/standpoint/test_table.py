@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schoolwacht_agent.standpoint.table import Entry, Found, Network, Place, Table, number_of
+from schoolwacht_agent.direction import number_of
+from schoolwacht_agent.standpoint.table import Entry, Found, Network, Place, Table
 
 VLANS = (None, "10", "20", "10.20")
 
