@@ -2,7 +2,8 @@
 
 Promise: every line is given exactly once, in the order in which it was written, as long as the files still hold it,
 however often the reader stops and goes on at its last :meth:`Tail.mark`. What cannot be given is counted in
-:attr:`Tail.faults`, never left out silently: lines longer than 1 MB, and what was lost with a file that is gone.
+:attr:`Tail.faults`, never left out silently: lines longer than 1 MB, as many NUL bytes, and what was lost with a file
+that is gone.
 
 * Renamed (``eve.json`` → ``eve.json.1``, ``eve.json-20261124``): the old file is read to its end before the new one.
   It is left only when the new one has content, because writers go on with the old one until they open the new.
@@ -32,6 +33,7 @@ _HEAD = 256
 _COMPRESSED = frozenset({".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip"})
 
 LONG_LINE = "line of more than 1 MB"
+NULS = "more than 1 MB of NUL bytes"
 OPEN_LINE = "line without an end"
 GAP = "the file to go on with is gone"
 TRUNCATED = "the file was truncated and no copy holds the rest"
@@ -86,6 +88,8 @@ class Tail:
         # The beginning of a line whose end was not read yet; passing: it is too long and only its end is looked for.
         self._held = b""
         self._passing = False
+        # More than 1 MB of NUL bytes at its beginning was let go.
+        self._hole = False
         self._done: dict[tuple[int, int], None] = {}
         # Files last written before this were given already, or are not wanted.
         self._since = 0
@@ -115,21 +119,21 @@ class Tail:
     def lines(self, *, final: bool = False) -> list[bytes]:
         """The next whole lines, without their line feeds; empty if there is nothing new.
 
-        One call reads 256 KiB at most. ``final``: nothing will be written any more, so a last line without a line feed
-        is given too.
+        One call reads on, 256 KiB at a time, until it has a line or nothing is left. ``final``: nothing will be written
+        any more, so a last line without a line feed is given too.
         """
-        if self._descriptor < 0 and not self._begin():
-            return []
-        self._check_truncated()
-        chunk = os.pread(self._descriptor, CHUNK, self._read)
-        if not chunk:
-            if self._go_on():
-                return self.lines(final=final)
-            return self._rest() if final else []
-        if len(self._head) < _HEAD:
-            self._head += chunk[: _HEAD - len(self._head)]
-        self._read += len(chunk)
-        return self._cut(chunk) or self.lines(final=final)
+        while self._descriptor >= 0 or self._begin():
+            self._check_truncated()
+            chunk = os.pread(self._descriptor, CHUNK, self._read)
+            if chunk:
+                if len(self._head) < _HEAD:
+                    self._head += chunk[: _HEAD - len(self._head)]
+                self._read += len(chunk)
+                if found := self._cut(chunk):
+                    return found
+            elif not self._go_on():
+                return self._rest() if final else []
+        return []
 
     def finished(self) -> list[Path]:
         """The rotated files that were written before the present one, oldest first."""
@@ -145,28 +149,37 @@ class Tail:
         if not feed:
             self._hold(begun)
             return []
-        size = len(self._held) + len(complete)
-        whole = (self._held + complete).split(b"\n")
-        if self._passing:
-            del whole[0]
+        whole = complete.split(b"\n")
+        # Only the first can be too long: any other is shorter than a chunk.
+        self._hold(whole[0])
+        whole[0] = self._finish()
         self._given = self._read - len(begun)
-        self._held, self._passing = b"", False
         self._hold(begun)
-        if size > LINE_MAX:
-            self.faults[LONG_LINE] += sum(len(line) > LINE_MAX for line in whole)
-            whole = [line for line in whole if len(line) <= LINE_MAX]
         return [line for line in whole if line]
 
     def _hold(self, begun: bytes) -> None:
+        """Add to the line that has begun. What is too much is counted once a line, and of NUL bytes only let go."""
         if self._passing:
             return
         self._held += begun
+        if len(self._held) <= LINE_MAX:
+            return
+        # A writer that does not append leaves a hole when its file is truncated, and its next record behind it.
+        self._held = self._held.lstrip(b"\0")
         if len(self._held) > LINE_MAX:
             self.faults[LONG_LINE] += 1
             self._held, self._passing = b"", True
+        elif not self._hole:
+            self.faults[NULS] += 1
+            self._hole = True
+
+    def _finish(self) -> bytes:
+        """The line that has begun, whole; empty if it was passed over."""
+        line, self._held, self._passing, self._hole = self._held, b"", False, False
+        return line
 
     def _rest(self) -> list[bytes]:
-        line, self._held, self._passing = self._held, b"", False
+        line = self._finish()
         self._given = self._read
         return [line] if line else []
 
@@ -187,8 +200,11 @@ class Tail:
     # Files
 
     def _begin(self) -> bool:
-        kept = self._rotated(since=self._since)
-        return self._open(kept[0][1] if kept else self.path)
+        """Open the oldest file that is wanted; False if there is none."""
+        # Opened before the others are looked for: whatever was renamed before this file was begun is found then.
+        opened = self._open(self.path)
+        older = self._unread(self._since)
+        return self._open(older) if older is not None else opened
 
     def _go_on(self) -> bool:
         """At the end of the present file: change to the next one if there is one."""
@@ -197,13 +213,18 @@ class Tail:
             return False
         if os.pread(self._descriptor, 1, self._read):
             return True  # written to just before the change
-        if self._held or self._passing:
-            self.faults[OPEN_LINE] += 1
-        state = os.fstat(self._descriptor)
+        state, unfinished = os.fstat(self._descriptor), bool(self._held or self._passing)
         self._done[state.st_ino, state.st_mtime_ns] = None
         while len(self._done) > 1000:
             del self._done[next(iter(self._done))]
-        return self._open(successor)
+        if not self._open(successor):
+            return False
+        if unfinished:
+            self.faults[OPEN_LINE] += 1
+        if successor is self.path and (older := self._unread(state.st_mtime_ns, but=state.st_ino)) is not None:
+            # The file that was meant has been renamed between the look and the opening.
+            self._open(older)
+        return True
 
     def _successor(self) -> Path | None:
         """The file that was begun after the present one; None if the present one is still written to."""
@@ -213,11 +234,17 @@ class Tail:
             now = None
         if now is not None and now.st_ino == self._inode:
             return None
-        last = os.fstat(self._descriptor).st_mtime_ns
-        for state, path in self._rotated(since=last):
-            if state.st_ino != self._inode and (state.st_ino, state.st_mtime_ns) not in self._done:
-                return path
+        older = self._unread(os.fstat(self._descriptor).st_mtime_ns, but=self._inode)
+        if older is not None:
+            return older
         return self.path if now is not None and now.st_size else None
+
+    def _unread(self, since: int, *, but: int = 0) -> Path | None:
+        """The oldest rotated file that was written since then and is not done; ``but``: and is not this inode."""
+        for state, path in self._rotated(since=since):
+            if state.st_ino != but and (state.st_ino, state.st_mtime_ns) not in self._done:
+                return path
+        return None
 
     def _rotated(self, *, since: int = 0) -> list[tuple[os.stat_result, Path]]:
         """The files whose names say that they were ``path``, in the order in which they were last written.
@@ -288,8 +315,8 @@ class Tail:
         self._descriptor = descriptor
         self._inode = os.fstat(descriptor).st_ino
         self._read = self._given = 0
-        self._head = self._held = b""
-        self._passing = False
+        self._head = b""
+        self._finish()
         return True
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from schoolwacht.errors import SourceError
-from schoolwacht_agent.sources.suricata.tail import CHUNK, GAP, LINE_MAX, LONG_LINE, OPEN_LINE, TRUNCATED, Tail
+from schoolwacht_agent.sources.suricata.tail import CHUNK, GAP, LINE_MAX, LONG_LINE, NULS, OPEN_LINE, TRUNCATED, Tail
+
+#: Calls that may nest in a test with the fixture ``shallow``.
+DEPTH = 60
 
 
 def drain(tail: Tail, *, final: bool = False) -> list[bytes]:
@@ -43,6 +48,17 @@ def rotate(path: Path, name: str) -> Path:
 @pytest.fixture
 def eve(tmp_path: Path) -> Path:
     return tmp_path / "eve.json"
+
+
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """Let calls nest no deeper than DEPTH, so that a file needs no hundreds of megabytes to show that they do."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + DEPTH)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_lines_come_as_they_are_written(eve: Path) -> None:
@@ -161,6 +177,34 @@ def test_half_a_line_at_the_end_of_a_rotated_file_is_counted(eve: Path) -> None:
     assert tail.faults == {OPEN_LINE: 1}
 
 
+class Raced(Tail):
+    """A tail whose file is rotated and begun anew at the worst moment: when it has just looked at the names."""
+
+    written = 0
+
+    def _rotated(self, *, since: int = 0) -> list[tuple[os.stat_result, Path]]:
+        found = super()._rotated(since=since)
+        if self.written < 8:
+            time.sleep(0.005)  # the clock of the file system ticks every few milliseconds
+            if self.path.exists():
+                rotate(self.path, f"eve.json.{self.written:03d}")
+            append(self.path, b"%d" % self.written)
+            self.written += 1
+        return found
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_rotation_between_looking_and_opening_loses_nothing(eve: Path, begun: bool) -> None:
+    if begun:
+        append(eve, b"een")
+    tail = Raced(eve)
+    found = []
+    for _ in range(20):
+        found += drain(tail)
+    assert found == [b"een"] * begun + [b"%d" % number for number in range(8)]
+    assert not tail.faults
+
+
 def test_a_copied_and_truncated_file_is_finished_from_its_copy(eve: Path) -> None:
     append(eve, b"een", b"twee")
     tail = Tail(eve)
@@ -246,6 +290,45 @@ def test_a_mark_inside_a_long_line_passes_it_over_again(eve: Path) -> None:
     assert drain(Tail(eve, tail.mark())) == [b"twee"]
 
 
+@pytest.mark.parametrize(
+    ("filler", "faults"), [(b"\n", {}), (b"x", {LONG_LINE: 1}), (b"\0", {NULS: 1})], ids=["blank", "endless", "NUL"]
+)
+@pytest.mark.usefixtures("shallow")
+def test_any_amount_without_a_line_is_read_over(eve: Path, filler: bytes, faults: dict[str, int]) -> None:
+    pieces = 2 * DEPTH
+    with eve.open("wb") as file:
+        if filler == b"\0":
+            file.truncate(pieces * CHUNK)  # a hole, as a writer that does not append leaves it
+            file.seek(0, os.SEEK_END)
+        else:
+            for _ in range(pieces):
+                file.write(filler * CHUNK)
+        file.write(b"\neen\n")
+    tail = Tail(eve)
+    assert drain(tail) == [b"een"]
+    assert tail.faults == faults
+
+
+@pytest.mark.usefixtures("shallow")
+def test_any_number_of_rotated_files_without_a_line_is_read_over(eve: Path) -> None:
+    tail = Tail(eve)
+    append(eve, b"een")
+    drain(tail)
+    for number in range(2 * DEPTH):
+        rotate(eve, f"eve.json.{number:05d}").touch()
+        eve.write_bytes(b"\n")
+    append(eve, b"twee")
+    assert drain(tail) == [b"twee"]
+
+
+def test_the_record_right_behind_a_hole_is_given(eve: Path) -> None:
+    eve.write_bytes(bytes(3 * LINE_MAX) + b"een\ntwee\n")
+    tail = Tail(eve)
+    lines = drain(tail)
+    assert [line.lstrip(b"\0") for line in lines] == [b"een", b"twee"]
+    assert tail.faults == {NULS: 1}
+
+
 def test_one_call_reads_a_bounded_piece(eve: Path) -> None:
     eve.write_bytes(b"regel\n" * 200_000)
     tail = Tail(eve)
@@ -290,6 +373,9 @@ while True:
             if written % 300 == 0:
                 rotate(eve, f"eve.json.{written:09d}")
         time.sleep(0.01 * round_)
+        until = time.monotonic() + 20
+        while not kept.exists() and time.monotonic() < until:
+            time.sleep(0.01)  # a busy machine
         reader.send_signal(signal.SIGKILL)
         reader.wait()
         reader.stdout.close()
