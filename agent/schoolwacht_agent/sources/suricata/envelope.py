@@ -25,14 +25,20 @@ _PROTOCOLS: MappingProxyType[str, str | None] = MappingProxyType(
 
 
 def moment(text: str) -> datetime:
-    """``2026-11-24T08:41:40.123456+0000`` as aware UTC time. Raises ValueError if it is none."""
+    """``2026-11-24T08:41:40.123456+0000`` as aware UTC time. Raises ValueError if it is none or off the calendar."""
     when = datetime.fromisoformat(text)
     return when if when.tzinfo is UTC else _in_utc(when)
 
 
 def _in_utc(when: datetime) -> datetime:
     # A time without a zone (certificates) is meant in UTC.
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    if when.tzinfo is None:
+        return when.replace(tzinfo=UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError as error:
+        # The first or the last hours of the calendar, with an offset that leads out of it.
+        raise ValueError(f"{when} is off the calendar in UTC") from error
 
 
 def moment_or_none(text: str | None) -> datetime | None:
@@ -41,7 +47,7 @@ def moment_or_none(text: str | None) -> datetime | None:
         return None
     try:
         return moment(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
 
 

@@ -22,6 +22,10 @@ JSON = st.recursive(
 )
 
 
+# Times at the edges of the calendar, which an offset leads out of.
+EDGES = ["0001-01-01T00:00:00.000000+2359", "9999-12-31T23:59:59.999999-2359", "0001-01-01T00:00:00.000000+0000"]
+
+
 def test_every_recorded_line_becomes_an_event_that_the_wire_takes() -> None:
     events, counters = read(*RECORDED)
     assert len(events) == len(RECORDED) == counters.events
@@ -55,6 +59,8 @@ def test_a_record_without_its_own_part_is_set_aside(kind: str) -> None:
         (b'{"timestamp": "2026-11-24T08:41:40.123456+0000", "event_type": 7}', "record without event_type"),
         (line("flow", {}, timestamp="gisteren"), "record without a valid timestamp"),
         (line("flow", {}, timestamp="2026-13-44T08:41:40.123456+0000"), "record without a valid timestamp"),
+        (line("flow", {}, timestamp="0001-01-01T00:00:00.000000+0100"), "record without a valid timestamp"),
+        (line("flow", {}, timestamp="9999-12-31T23:59:59.999999-0100"), "record without a valid timestamp"),
         (b"\0" * 40, "line of NUL bytes"),
         (b"[" * 100_000, "line is no JSON"),
         (b'{"timestamp": "x", "a": ' + b"[" * 100_000, "line is no JSON"),
@@ -88,6 +94,22 @@ def test_a_field_of_another_type_costs_that_field_only() -> None:
     assert counters.invalid["field src_port of another type"] == 1
 
 
+@pytest.mark.parametrize("name", ["start", "end"])
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00.000000+0100", "9999-12-31T23:59:59.999999-0100"])
+def test_a_time_beyond_the_calendar_costs_that_field_only(name: str, text: str) -> None:
+    times = {"start": "2026-11-24T08:41:40.123456+0000", "end": "2026-11-24T08:41:41.123456+0000"}
+    [event] = read(line("flow", times | {name: text}))[0]
+    assert (event.event_start if name == "start" else event.event_end) is None
+    assert event.event_duration is None
+
+
+def test_a_flow_as_long_as_the_calendar_has_no_duration() -> None:
+    times = {"start": "0001-01-02T00:00:00.000000+0000", "end": "9999-12-30T23:59:59.999999+0000"}
+    [event] = read(line("flow", times))[0]
+    assert event.event_duration is None
+    assert wire.decode_event(wire.encode_event(event)) == event
+
+
 def test_text_beyond_its_field_is_cut() -> None:
     [event] = read(line("http", {"hostname": "h" * 5000, "url": "/" + "u" * 900_000, "http_user_agent": "a" * 9000}))[0]
     assert len(event.url_domain or "") == 256
@@ -108,7 +130,7 @@ def test_no_change_of_types_or_fields_makes_an_event_that_the_wire_refuses(raw: 
         for key in parents:
             node = node[key]
         if data.draw(st.booleans()):
-            node[last] = data.draw(JSON | st.sampled_from(["x" * 5000, "\0", "é" * 300, -1, 2**64, [], {}]))
+            node[last] = data.draw(JSON | st.sampled_from(["x" * 5000, "\0", "é" * 300, -1, 2**64, [], {}, *EDGES]))
         elif isinstance(node, dict):
             del node[last]
         if not isinstance(tree, dict) or len(_paths(tree)) < 2:
