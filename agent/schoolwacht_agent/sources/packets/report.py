@@ -53,6 +53,10 @@ class Ends(NamedTuple):
     destination_port: int
     protocol: int
 
+    def turned(self) -> Ends:
+        """The same seen from the other end."""
+        return Ends(self.destination_ip, self.destination_port, self.source_ip, self.source_port, self.protocol)
+
 
 def ends_of(flow: Flow) -> Ends:
     """The ends of a flow, as text."""
@@ -76,11 +80,17 @@ def set_vlan(event: Event, tags: tuple[int, ...]) -> None:
 
 
 def with_link(event: Event, flow: Flow, *, turned: bool = False) -> Event:
-    """Add VLAN tags and link addresses to an event of a flow, whose source is its server if it is ``turned``."""
+    """Add VLAN tags and link addresses to an event of a flow.
+
+    Args:
+        event: its source is the flow's, or, if it is ``turned``, the flow's destination.
+        flow: the flow.
+        turned: see ``event``.
+    """
     set_vlan(event, flow.vlan)
     if flow.macs:
-        client, server = mac(flow.macs[:6]), mac(flow.macs[6:])
-        event.source_mac, event.destination_mac = (server, client) if turned else (client, server)
+        source, destination = mac(flow.macs[:6]), mac(flow.macs[6:])
+        event.source_mac, event.destination_mac = (destination, source) if turned else (source, destination)
     return event
 
 

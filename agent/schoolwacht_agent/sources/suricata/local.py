@@ -379,7 +379,7 @@ def dhcp(eve: Eve) -> Event | None:
     if record.id is not None:
         event.nsm_dhcp_transaction_id = f"{record.id & 0xFFFFFFFF:08x}"
     event.nsm_dhcp_client_mac = mac(record.client_mac)
-    event.nsm_dhcp_client_hostname = host(record.hostname)
+    event.nsm_dhcp_client_hostname = host(_without_nul(record.hostname))
     event.nsm_dhcp_assigned_ip = _given(record.assigned_ip)
     if reply:
         event.nsm_dhcp_server_ip = address(eve.src_ip)
@@ -389,7 +389,7 @@ def dhcp(eve: Eve) -> Event | None:
             "dhcp.client_ip": _given(record.client_ip),
             "dhcp.relay_ip": _given(record.relay_ip),
             "dhcp.next_server_ip": _given(record.next_server_ip),
-            "dhcp.vendor_class": record.vendor_class_identifier,
+            "dhcp.vendor_class": _without_nul(record.vendor_class_identifier),
             "dhcp.lease_time": record.lease_time,
             "dhcp.subnet_mask": record.subnet_mask,
             "dhcp.routers": record.routers,
@@ -398,6 +398,11 @@ def dhcp(eve: Eve) -> Event | None:
         }
     )
     return event
+
+
+def _without_nul(text: str | None) -> str | None:
+    # Some clients count the NUL byte behind a C string, or fill a field up with them.
+    return text.replace("\0", "") if text is not None else None
 
 
 def _given(text: str | None) -> str | None:

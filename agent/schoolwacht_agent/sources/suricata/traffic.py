@@ -8,6 +8,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from schoolwacht.event import KEYWORD_MAX, LIST_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht_agent.sources.dnsnames import OPERATIONS, RECORD_TYPES, RESPONSE_CODES
 from schoolwacht_agent.sources.suricata.certificate import seen
 from schoolwacht_agent.sources.suricata.envelope import (
     address,
@@ -24,14 +25,11 @@ from schoolwacht_agent.sources.suricata.envelope import (
 from schoolwacht_agent.sources.suricata.record import Dns, DnsRecord, Eve, File, Http, Tls
 
 _MICROSECOND = timedelta(microseconds=1)
-_OPERATIONS = MappingProxyType({0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO"})
 #: RFC 1035: bits of the header that ECS names in ``dns.header_flags``.
 _FLAGS = ((0x400, "AA"), (0x200, "TC"), (0x100, "RD"), (0x80, "RA"))
 _DNS_PORTS = frozenset({53, 5353, 5355})
-_RESPONSE_CODES = (
-    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-    "NOTZONE",
-)  # fmt: skip
+#: Record types whose names Suricata (7 and 8, ``rust/src/dns/log.rs``) has not as IANA has them.
+_MISNAMED = MappingProxyType({"ND": "MD", "NSAPPT": "NSAPPTR", "CDSNKEY": "CDNSKEY"})
 #: Ports on which the files' sender is known to be the server, by protocol.
 _SERVER_PORTS = MappingProxyType(
     {
@@ -74,7 +72,7 @@ def flow(eve: Eve) -> Event | None:
     if end is not None:
         event.event_end = event.timestamp = end
         if start is not None and end >= start:
-            event.event_duration = (end - start) // _MICROSECOND * 1000
+            event.event_duration = count((end - start) // _MICROSECOND * 1000)
     event.nsm_flow_state = record.state
     event.nsm_flow_reason = record.reason
     event.nsm_flow_alerted = record.alerted or None
@@ -110,12 +108,12 @@ def put_dns(event: Event, record: Dns, *, answers: bool) -> None:
     if record.id is not None:
         event.dns_id = str(record.id)
     if record.opcode is not None:
-        event.dns_op_code = _OPERATIONS.get(record.opcode) or str(record.opcode)
+        event.dns_op_code = OPERATIONS.get(record.opcode) or str(record.opcode)
     if record.queries:
         asked = record.queries[0]
-        event.dns_question_name, event.dns_question_type = host(asked.rrname), word(asked.rrtype)
+        event.dns_question_name, event.dns_question_type = host(asked.rrname), _record_type(asked.rrtype) or None
     else:
-        event.dns_question_name, event.dns_question_type = host(record.rrname), word(record.rrtype)
+        event.dns_question_name, event.dns_question_type = host(record.rrname), _record_type(record.rrtype) or None
     if record.flags is not None:
         event.dns_header_flags = list(_header_flags(record.flags)) or None
     if answers:
@@ -131,15 +129,26 @@ def _put_answers(event: Event, record: Dns) -> None:
         return
     names, types, data, resolved = [], [], [], []
     for answer in answers[:LIST_MAX]:
-        kind = str(answer.rrtype or "")
+        kind = _record_type(answer.rrtype)
         text = _data(answer, kind)
         names.append(host(answer.rrname) or "")
-        types.append(clip(kind))
+        types.append(kind)
         data.append(text)
         if text and kind in {"A", "AAAA"}:
             resolved.append(text)
     event.dns_answers_name, event.dns_answers_type, event.dns_answers_data = names, types, data
     event.dns_resolved_ip = list(dict.fromkeys(resolved)) or None
+
+
+@lru_cache(maxsize=1024)
+def _record_type(kind: str | int | None) -> str:
+    """A record type as IANA names it: Suricata writes some by their number, and a few by another name."""
+    if kind is None:
+        return ""
+    text = str(kind)
+    if text.isdecimal() and len(text) <= 5:
+        return RECORD_TYPES.get(int(text)) or text
+    return _MISNAMED.get(text) or clip(text)
 
 
 def _ungrouped(record: Dns) -> list[DnsRecord]:
@@ -187,7 +196,7 @@ def _header_flags(text: str) -> tuple[str, ...]:
 
 def _response_code(code: str | int | None) -> str | None:
     if isinstance(code, int):
-        return _RESPONSE_CODES[code] if 0 <= code < len(_RESPONSE_CODES) else str(code)
+        return RESPONSE_CODES[code] if 0 <= code < len(RESPONSE_CODES) else str(code)
     return word(code)
 
 

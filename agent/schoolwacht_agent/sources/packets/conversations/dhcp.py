@@ -30,7 +30,10 @@ class DhcpConversation(Conversation):
     def datagram(self, half: Half, payload: bytes, seconds: float) -> None:
         """See Conversation."""
         message = dissect_dhcp(payload)
-        if message is not None:
-            ends = ends_of(self._flow)
-            event = dhcp_event(seconds, ends, message)
-            self._emit(with_link(event, self._flow, turned=event.source_port != ends.source_port))
+        if message is None:
+            return
+        # Whose flow it is says nothing: a lease is renewed in the flow that the server's last reply began.
+        of_source = half is self._flow.up
+        ends = ends_of(self._flow)
+        event = dhcp_event(seconds, ends if of_source else ends.turned(), message)
+        self._emit(with_link(event, self._flow, turned=message.reply is of_source))

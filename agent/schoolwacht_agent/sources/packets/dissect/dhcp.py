@@ -114,4 +114,5 @@ def _addresses(raw: bytes | None) -> tuple[str, ...]:
 
 
 def _text(raw: bytes | None) -> str | None:
-    return printable(raw.rstrip(b"\0")) or None if raw is not None else None
+    # Some clients count the NUL byte behind a C string, or fill a field up with them.
+    return printable(raw.replace(b"\0", b"")) or None if raw is not None else None

@@ -2,7 +2,7 @@
 
 :func:`dissect_dns` is strict enough to tell whether the payload of an unknown port is DNS: every record of every
 section must lie inside the message, opcode and class must exist, and names must be well formed. Bytes after the
-last record are allowed (some tunnels put data there).
+last record are allowed (some tunnels put data there). Data of a record that does not hold together is left out.
 
 Limits: a compression pointer points backwards, at most 32 of them a name; a name has at most 255 bytes (RFC 1035
 2.3.4); a message has at most 64 questions; the first 64 answers are kept, the rest is walked over.
@@ -20,32 +20,13 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from schoolwacht_agent.sources.dnsnames import OPERATIONS, RECORD_TYPES, RESPONSE_CODES
 from schoolwacht_agent.sources.packets.dissect.text import printable
 
 NAME_MAX = 255
 POINTERS_MAX = 32
 RECORDS_MAX = 64
 
-#: IANA "Resource Record (RR) TYPEs". A type that is not here is written as its number.
-RECORD_TYPES = MappingProxyType(
-    {
-        1: "A", 2: "NS", 3: "MD", 4: "MF", 5: "CNAME", 6: "SOA", 7: "MB", 8: "MG", 9: "MR", 10: "NULL", 11: "WKS",
-        12: "PTR", 13: "HINFO", 14: "MINFO", 15: "MX", 16: "TXT", 17: "RP", 18: "AFSDB", 19: "X25", 20: "ISDN",
-        21: "RT", 22: "NSAP", 23: "NSAPPTR", 24: "SIG", 25: "KEY", 26: "PX", 27: "GPOS", 28: "AAAA", 29: "LOC",
-        30: "NXT", 33: "SRV", 34: "ATMA", 35: "NAPTR", 36: "KX", 37: "CERT", 38: "A6", 39: "DNAME", 41: "OPT",
-        42: "APL", 43: "DS", 44: "SSHFP", 45: "IPSECKEY", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 49: "DHCID",
-        50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS", 60: "CDNSKEY",
-        61: "OPENPGPKEY", 62: "CSYNC", 63: "ZONEMD", 64: "SVCB", 65: "HTTPS", 99: "SPF", 249: "TKEY", 250: "TSIG",
-        251: "IXFR", 252: "AXFR", 253: "MAILB", 254: "MAILA", 255: "ANY", 256: "URI", 257: "CAA",
-    }
-)  # fmt: skip
-#: IANA "DNS RCODEs" that fit the header's four bits; others are written as their number.
-RESPONSE_CODES = (
-    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-    "NOTZONE", "11", "12", "13", "14", "15",
-)  # fmt: skip
-#: IANA "DNS OpCodes".
-OPERATIONS = MappingProxyType({0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO"})
 # The flags that Suricata states too (RFC 1035 4.1.1); QR is what tells an answer from a query.
 _FLAGS = ((0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"))
 _FLAGS_MASK = sum(bit for bit, _ in _FLAGS)
@@ -159,17 +140,23 @@ def _answer(payload: bytes, at: int, answered: list[Answer]) -> int:
     if kind == 16:
         strings = 0
         while start < end and strings < RECORDS_MAX:
-            stop = start + 1 + payload[start]
-            if stop > end:
-                raise _Malformed
+            stop = min(end, start + 1 + payload[start])
             answered.append(Answer(name, "TXT", ttl, printable(payload[start + 1 : stop])))
             start = stop
             strings += 1
     else:
         read = _DATA.get(kind)
-        data = read(payload, start, end) if read is not None and length else ""
+        data = _read(read, payload, start, end) if read is not None and length else ""
         answered.append(Answer(name, RECORD_TYPES.get(kind) or str(kind), ttl, data))
     return int(end)
+
+
+def _read(read: Callable[[bytes, int, int], str], payload: bytes, start: int, end: int) -> str:
+    # Data that does not hold together costs the data, not the message that it came in.
+    try:
+        return read(payload, start, end)
+    except (IndexError, TooShort, _Malformed):
+        return ""
 
 
 def _skip(payload: bytes, at: int) -> int:

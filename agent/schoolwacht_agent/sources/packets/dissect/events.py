@@ -11,11 +11,12 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from schoolwacht.event import LIST_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht_agent.sources.dnsnames import OPERATIONS
 from schoolwacht_agent.sources.packets.community import community_id
 from schoolwacht_agent.sources.packets.dissect.arp import ArpMessage
 from schoolwacht_agent.sources.packets.dissect.certificate import Certificate
 from schoolwacht_agent.sources.packets.dissect.dhcp import DhcpMessage
-from schoolwacht_agent.sources.packets.dissect.dns import OPERATIONS, DnsMessage
+from schoolwacht_agent.sources.packets.dissect.dns import DnsMessage
 from schoolwacht_agent.sources.packets.dissect.fingerprint import ja3, ja3s, ja4
 from schoolwacht_agent.sources.packets.dissect.http import Body, HttpRequest, HttpResponse
 from schoolwacht_agent.sources.packets.dissect.ssh import SshBanner
@@ -32,7 +33,6 @@ _TLS_VERSIONS = MappingProxyType(
         0x0002: ("2.0", "ssl"),
     }
 )
-_DHCP_SERVER = 67
 
 
 def _begin(seconds: float, ends: Ends, dataset: Dataset, protocol: str) -> Event:
@@ -189,9 +189,9 @@ def ssh_event(seconds: float, ends: Ends, client: SshBanner | None, server: SshB
 
 
 def dhcp_event(seconds: float, ends: Ends, message: DhcpMessage) -> Event:
-    """One message. The source of a reply is whom it was sent to: the client's address, or broadcast."""
-    if message.reply and ends.source_port == _DHCP_SERVER and ends.destination_port != _DHCP_SERVER:
-        ends = Ends(ends.destination_ip, ends.destination_port, ends.source_ip, ends.source_port, ends.protocol)
+    """One message, ``ends`` those of its packet. The source of a reply is whom it was sent to, broadcast perhaps."""
+    if message.reply:
+        ends = ends.turned()
     event = _begin(seconds, ends, Dataset.DHCP, "dhcp")
     event.nsm_dhcp_type = message.type
     event.nsm_dhcp_transaction_id = f"{message.transaction_id:08x}"

@@ -1,4 +1,4 @@
-"""TLS and SSH over the engine: recorded handshakes in every cut and order, STARTTLS, CONNECT, what is missing."""
+"""TLS over the engine: recorded handshakes in every cut and order, STARTTLS, CONNECT, what is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
-from tests.schoolwacht_agent.sources.packets.dissect.recorded import conversations, to_port
+from tests.schoolwacht_agent.sources.packets.dissect.recorded import conversations
 from tests.schoolwacht_agent.sources.packets.played import Played
 from tests.schoolwacht_agent.sources.packets.talk import Line, connection
 
@@ -92,17 +92,3 @@ def test_a_hello_that_is_not_finished_ends_with_the_connection() -> None:
     played = Played(*connection((True, RECORDED.up[:60]), port=443))
     assert not played.of(Dataset.TLS)
     assert played.flow.network_protocol == "tls"
-
-
-def test_ssh_is_told_with_both_banners() -> None:
-    ssh = to_port(2222)[0]
-    (event,) = Played(*connection((True, ssh.up), (False, ssh.down), port=22)).of(Dataset.SSH)
-    assert event.nsm_ssh_client_software
-    assert event.nsm_ssh_server_software
-    assert event.nsm_ssh_client_hassh
-
-
-def test_ssh_of_which_only_banners_came_is_told_at_the_end() -> None:
-    lines: list[Line] = [(False, b"SSH-2.0-Server_1\r\n"), (True, b"SSH-2.0-Scanner_1\r\n")]
-    (event,) = Played(*connection(*lines, port=22)).of(Dataset.SSH)
-    assert (event.nsm_ssh_client_software, event.nsm_ssh_server_software) == ("Scanner_1", "Server_1")
