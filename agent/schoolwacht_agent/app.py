@@ -92,14 +92,17 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         source = engine.live(settings.source, state / name.value, writer.mark)
         standpoint = open_standpoint(Homes(settings.agent.home), settings.standpoint, settings.zones, state=state)
         attendant = _Attendant(settings, source, standpoint, Beats(state, CAPTURE), parent)
-        steps = Steps(standpoint, settings.behave)
+        steps = Steps(standpoint, settings.behave, state / "baselines")
         capturing = Capture(source, steps, writer, held=attendant.hold, attended=attendant.attend)
         attendant.stop = capturing.stop
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: capturing.stop())
         signal.signal(signal.SIGHUP, lambda *_: standpoint.reload())
         log.info("capturing with %s", name.value)
-        capturing.run()
+        try:
+            capturing.run()
+        finally:
+            steps.close()
 
 
 class _Attendant:

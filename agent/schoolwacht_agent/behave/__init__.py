@@ -6,22 +6,30 @@ A new detector is one file beside this one, its settings struct in :class:`Behav
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
 from msgspec import Struct
 
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.arp_scan import ArpScan, ArpScanSettings
-from schoolwacht_agent.behave.baseline import Baselines
+from schoolwacht_agent.behave.baseline import Baselines, Keeper
 from schoolwacht_agent.behave.beacon import Beacon, BeaconSettings
 from schoolwacht_agent.behave.calendar import Calendar, CalendarSettings
 from schoolwacht_agent.behave.dhcp_abuse import DhcpAbuse, DhcpAbuseSettings
 from schoolwacht_agent.behave.dns_tunnel import DnsTunnel, DnsTunnelSettings
 from schoolwacht_agent.behave.host_scan import HostScan, HostScanSettings
+from schoolwacht_agent.behave.inbound_flood import InboundFlood, InboundFloodSettings
 from schoolwacht_agent.behave.kerberos_spray import KerberosSpray, KerberosSpraySettings
 from schoolwacht_agent.behave.look_alike import LookAlike, LookAlikeSettings
+from schoolwacht_agent.behave.mail_exfiltration import MailExfiltration, MailExfiltrationSettings
 from schoolwacht_agent.behave.mass_change import MassChange, MassChangeSettings
+from schoolwacht_agent.behave.names import ServerNames
 from schoolwacht_agent.behave.password_guessing import PasswordGuessing, PasswordGuessingSettings
-from schoolwacht_agent.behave.port import Detector
+from schoolwacht_agent.behave.port import Bounded, Detector
 from schoolwacht_agent.behave.port_scan import PortScan, PortScanSettings
+from schoolwacht_agent.behave.testers import Testers, TesterSettings
+from schoolwacht_agent.behave.upload import Upload, UploadSettings
 
 __all__ = ["BehaveSettings", "Behaviour", "detectors"]
 
@@ -39,47 +47,87 @@ class BehaveSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     dhcp_abuse: DhcpAbuseSettings = DhcpAbuseSettings()
     mass_change: MassChangeSettings = MassChangeSettings()
     look_alike: LookAlikeSettings = LookAlikeSettings()
+    mail_exfiltration: MailExfiltrationSettings = MailExfiltrationSettings()
+    upload: UploadSettings = UploadSettings()
+    inbound_flood: InboundFloodSettings = InboundFloodSettings()
     calendar: CalendarSettings = CalendarSettings()
+    testers: TesterSettings = TesterSettings()
 
 
 def detectors(settings: BehaveSettings, baselines: Baselines) -> tuple[Detector, ...]:
     """Every detector, in the order in which they see an event."""
-    guessing = PasswordGuessing(settings.password_guessing)
+    guessing, names = PasswordGuessing(settings.password_guessing), ServerNames()
     return (
         PortScan(settings.port_scan),
         HostScan(settings.host_scan),
         ArpScan(settings.arp_scan),
         guessing,
         KerberosSpray(settings.kerberos_spray),
-        Beacon(settings.beacon, guessing),
+        # Lets the names be heard, so it stands before those that ask for them.
+        Beacon(settings.beacon, guessing, names),
         DnsTunnel(settings.dns_tunnel),
         DhcpAbuse(settings.dhcp_abuse),
         MassChange(settings.mass_change, baselines),
         LookAlike(settings.look_alike),
+        MailExfiltration(settings.mail_exfiltration),
+        Upload(settings.upload, baselines, names),
+        InboundFlood(settings.inbound_flood, baselines),
     )
 
 
 class Behaviour:
-    """The step of the line: shows each event to the detectors of its dataset."""
+    """The step of the line: shows each event to the detectors of its dataset.
 
-    def __init__(self, settings: BehaveSettings) -> None:
+    Args:
+        settings: windows and thresholds.
+        memory: file in which what is usual is kept over restarts; None keeps nothing (a replay must not learn).
+    """
+
+    def __init__(self, settings: BehaveSettings, memory: Path | None = None) -> None:
         self._baselines = Baselines(Calendar(settings.calendar))
+        self._keeper = Keeper(self._baselines, memory) if memory is not None else None
+        self._testers = Testers(settings.testers)
         self._detectors = detectors(settings, self._baselines)
-        self._of: dict[Dataset, tuple[Detector, ...]] = {
-            dataset: tuple(one for one in self._detectors if dataset in one.datasets) for dataset in Dataset
+        self._of: dict[Dataset, tuple[Callable[[Event], Iterable[Event]], ...]] = {
+            dataset: tuple(one.see for one in self._detectors if dataset in one.datasets) for dataset in Dataset
         }
 
     def judge(self, events: list[Event]) -> list[Event]:
         """The events with the signals they complete, each behind the event that completed it."""
+        if not events:
+            return []
         judged: list[Event] = []
-        of = self._of
+        of, testers = self._of, self._testers
+        self._pass_time(events[-1].timestamp.timestamp())
         for event in events:
             judged.append(event)
-            for detector in of[event.event_dataset]:
-                judged.extend(detector.see(event))
+            for see in of[event.event_dataset]:
+                for signal in see(event):
+                    if not testers.excuse(signal, event):
+                        judged.append(signal)  # noqa: PERF401 - the event itself stands between
         return judged
+
+    def close(self) -> None:
+        """Keep what is usual, at the end."""
+        if self._keeper is not None:
+            self._keeper.save()
+
+    def _pass_time(self, at: float) -> None:
+        self._baselines.watch(at)
+        if self._keeper is not None:
+            self._keeper.pass_time(at)
 
     @property
     def evicted(self) -> int:
         """How much state was forgotten to stay within the bounds, all detectors together."""
-        return sum(table.evicted for detector in self._detectors for table in detector.state())
+        return sum(table.evicted for table in self._tables())
+
+    @property
+    def excused(self) -> int:
+        """Signals about registered tests, which were not raised."""
+        return self._testers.excused
+
+    def _tables(self) -> Iterator[Bounded]:
+        yield self._baselines.series
+        for detector in self._detectors:
+            yield from detector.state()

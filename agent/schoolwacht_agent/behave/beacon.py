@@ -14,7 +14,7 @@ Source of the scores: RITA (Active Countermeasures), "beacon" analysis.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from statistics import mean, median, pstdev, quantiles
@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave.flows import opened_by_source, started, unanswered
+from schoolwacht_agent.behave.names import DATASETS, ServerNames
 from schoolwacht_agent.behave.password_guessing import PasswordGuessing
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
@@ -31,7 +32,6 @@ from schoolwacht_agent.behave.state import Ladder, Recent
 
 RULE = Rule("D18", "Beacon", "Minor", "Medium", "T1071.001", "command and control")
 _STARTS = 64
-_NAMES = 16_384
 
 
 class BeaconSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,28 +68,24 @@ class Beacon:
     """Detector D18."""
 
     id: ClassVar[str] = RULE.id
-    datasets: ClassVar[frozenset[Dataset]] = frozenset({Dataset.FLOW, Dataset.TLS})
+    datasets: ClassVar[frozenset[Dataset]] = frozenset({Dataset.FLOW}) | DATASETS
 
-    def __init__(self, settings: BeaconSettings, guessing: PasswordGuessing) -> None:
+    def __init__(self, settings: BeaconSettings, guessing: PasswordGuessing, names: ServerNames) -> None:
         self._settings = settings
         self._guessing = guessing
+        self._names = names
         self._calls: Recent[tuple[str | None, str | None, int | None, str | None], _Calls] = Recent(8192, _Calls)
-        self._names: OrderedDict[str, str] = OrderedDict()
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this flow completes; a TLS event tells the server name of the flow that ends later."""
-        conversation = event.network_community_id
-        if event.event_dataset is Dataset.TLS:
-            if conversation is not None and event.tls_client_server_name is not None:
-                self._names[conversation] = event.tls_client_server_name
-                if len(self._names) > _NAMES:
-                    self._names.popitem(last=False)
+        if event.event_dataset is not Dataset.FLOW:
+            self._names.hear(event)
             return
-        name = self._names.pop(conversation, None) if conversation is not None else None
         if event.network_direction is not Direction.OUTBOUND or unanswered(event) or not opened_by_source(event):
             return
         if self._guessing.guessed(event):
             return
+        name = self._names.of(event)
         calls = self._calls.of((event.source_ip, event.destination_ip, event.destination_port, name))
         calls.starts.append(started(event))
         calls.sizes.append(event.source_bytes or 0)

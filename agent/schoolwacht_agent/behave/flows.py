@@ -33,6 +33,20 @@ def unanswered(event: Event) -> bool:
     return not flags & _SYN and bool(flags & _RST)
 
 
+def asked_for(event: Event) -> bool:
+    """Whether a conversation that seems to come from outside is the tail of one that was opened from inside.
+
+    A TCP conversation without its first packet in which both sides take part, or an answered datagram from a service's
+    port to a client's.
+    """
+    if not event.destination_packets:
+        return False
+    if event.network_transport == "tcp":
+        flags = _flags(event.nsm_flow_source_tcp_flags) | _flags(event.nsm_flow_destination_tcp_flags)
+        return not flags & _SYN and not unanswered(event)
+    return (event.source_port or 0) < _EPHEMERAL <= (event.destination_port or 0)
+
+
 def short_exchange(event: Event, *, seconds: int, most_bytes: int) -> bool:
     """Whether both sides spoke, for a short time and few bytes: how a failed log-in looks from outside."""
     duration = event.event_duration or 0

@@ -13,7 +13,7 @@ low       a name of six letters or fewer spelled within one edit; a name as a pa
 Kept out: the owned list and the setting ``owned``; accidental neighbours (digit, Simon, goggle); two edits of short
 names (doodle is two edits from google), which the catalogue's definition would take; suffixes that are no public ones
 (``.local``). DNS questions with another domain behind the owner's are search lists and block lists, so only TLS and
-HTTP count there. A domain is told once in ``period_hours``, then when ten times as many hosts have asked for it.
+HTTP count there. A domain is told once a school in ``period_hours``, then when ten times as many hosts ask for it.
 
 Memory: 0.3 kB a look-alike domain, and its clients 0.25 kB each, 2,048 domains; judgements of the 16,384 domains seen
 last, 0.2 kB each.
@@ -126,7 +126,7 @@ class LookAlike:
         self._period = settings.period_hours * 3600
         self._brands = (*known_brands(), *(_Brand(name) for name in settings.brands))
         self._owned = frozenset(domain for brand in self._brands for domain in brand.owned) | frozenset(settings.owned)
-        self._domains: Recent[str, Watch] = Recent(2048, Watch)
+        self._domains: Recent[tuple[str | None, str], Watch] = Recent(2048, Watch)
         self._judge = lru_cache(maxsize=16_384)(self._look)
 
     def see(self, event: Event) -> Iterable[Event]:
@@ -149,7 +149,7 @@ class LookAlike:
         return self._tell(event, domain, likeness) if likeness is not None else ()
 
     def _tell(self, event: Event, domain: str, likeness: Likeness) -> Iterator[Event]:
-        watch, at = self._domains.of(domain), event.timestamp.timestamp()
+        watch, at = self._domains.of((event.school_location, domain)), event.timestamp.timestamp()
         clients = watch.grows(event.source_ip, at, self._period, 1)
         if not clients:
             return
