@@ -23,10 +23,13 @@ from schoolwacht_collector import secret
 from schoolwacht_collector.app import make_notifiers, make_store
 from schoolwacht_collector.config import Settings, StoreName, address
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
+from schoolwacht_collector.index.sqlite import files
 from schoolwacht_collector.query.ast import All
 
 _LEAST_DISK = 1 << 30
 _LEAST_FILES = 4096
+_CHECK_SECONDS = 20.0
+_MEND = "docs/operating.md, SQLite, says how to read what is left"
 _ADJTIMEX_BYTES = 512  # struct timex has 208 on 64-bit Linux
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
@@ -53,6 +56,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("state", _state),
         ("secret", _secret),
         ("store", _store),
+        ("files", _files),
         ("ports", _ports),
         ("notifications", _notifications),
         ("disk", _disk),
@@ -103,6 +107,30 @@ async def _store(settings: Settings) -> list[Finding]:
         return findings
     finally:
         await store.close()
+
+
+async def _files(settings: Settings) -> list[Finding]:
+    if settings.store.kind is not StoreName.SQLITE or not settings.sqlite_directory.is_dir():
+        return []
+    return await asyncio.to_thread(_day_files, settings.sqlite_directory)
+
+
+def _day_files(directory: Path) -> list[Finding]:
+    found = [
+        Finding("files", Level.FAULT, f"{path} is damaged ({fault}): no search that reaches that day works; {_MEND}")
+        for path, fault in files.damaged(directory, seconds=_CHECK_SECONDS)
+    ]
+    found += [
+        Finding("files", Level.WARNING, f"{path} is what was left of a damaged day; {_MEND}")
+        for path in files.aside(directory)
+    ]
+    found += [
+        Finding(
+            "files", Level.WARNING, f"{path} names no day (events-YYYY-MM-DD.sqlite) and is not searched: rename it"
+        )
+        for path in files.strays(directory)
+    ]
+    return found or [Finding("files", Level.OK, f"{len(files.day_files(directory))} days, none found damaged")]
 
 
 async def _ports(settings: Settings) -> list[Finding]:
@@ -172,13 +200,11 @@ async def _clock(_settings: Settings) -> list[Finding]:
 
 
 async def _limits(_settings: Settings) -> list[Finding]:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files != resource.RLIM_INFINITY and files < _LEAST_FILES:
-        detail = f"{files} open files allowed, one per agent's connection: raise it to {_LEAST_FILES} (LimitNOFILE=)"
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < _LEAST_FILES:
+        detail = f"{most} open files allowed, one per agent's connection: raise it to {_LEAST_FILES} (LimitNOFILE=)"
         return [Finding("limits", Level.WARNING, detail)]
-    return [
-        Finding("limits", Level.OK, "open files: " + ("no limit" if files == resource.RLIM_INFINITY else str(files)))
-    ]
+    return [Finding("limits", Level.OK, "open files: " + ("no limit" if most == resource.RLIM_INFINITY else str(most)))]
 
 
 def config_fault(error: ConfigError) -> Finding:

@@ -228,6 +228,23 @@ def test_doctor_says_what_is_missing_before_init(config: Path, capsys: pytest.Ca
     assert all("schoolwacht-collector init" in found[name][1] for name in ("state", "secret", "store"))
 
 
+def test_doctor_names_damaged_and_misnamed_files(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", "--config", str(config)])
+    store = tmp_path / "state" / "store"
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03", "2026-02-30"):
+        (store / f"events-{day}.sqlite").write_bytes(b"no database at all" * 500)
+    capsys.readouterr()
+    assert main(["doctor", "--config", str(config), "--json"]) == 1
+    found = [(each["level"], each["detail"]) for each in answer(capsys)["findings"] if each["subject"] == "files"]
+    assert len(found) == 4
+    # The newest two were set aside when the store was opened.
+    assert [level for level, detail in found if "events-2026-03-01.sqlite is damaged" in detail] == ["fault"]
+    assert [level for level, detail in found if ".damaged-" in detail] == ["warning"] * 2
+    assert [level for level, detail in found if "events-2026-02-30.sqlite names no day" in detail] == ["warning"]
+
+
 def test_doctor_finds_a_port_that_is_taken(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", "--config", str(config)])
     capsys.readouterr()

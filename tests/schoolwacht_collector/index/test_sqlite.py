@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -24,16 +25,16 @@ from schoolwacht_collector.index.settings import SqliteSettings
 from schoolwacht_collector.index.sqlite import SqliteStore, files, reader, schema, writer
 from schoolwacht_collector.query.ast import All, Contains, Equals
 from schoolwacht_collector.records import Lease
-from tests.parts import missing
+from tests.parts import ROOT, missing, program
 from tests.schoolwacht_collector.index.stores import NOON, event, found, ids, sqlite
 
 DAY = files.day_file(Path(), (NOON.date() - files._FIRST_DAY).days).name
 
 
-def write_garbage(path: Path) -> None:
+def write_garbage(path: Path, *, page: int = 1) -> None:
     """Overwrite pages in the middle of a file."""
     with path.open("r+b") as file:
-        file.seek(8192)
+        file.seek(8192 * page)
         file.write(os.urandom(16_384))
 
 
@@ -223,6 +224,23 @@ async def test_a_file_that_is_no_database_is_set_aside_at_the_start(tmp_path: Pa
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
 
+async def test_what_is_left_of_a_damaged_day_can_take_its_place_as_the_manual_says(tmp_path: Path) -> None:
+    program("sqlite3", "sqlite3")
+    async with sqlite(tmp_path) as store:
+        await store.create([event(number, "b", source_ip="192.0.2.7", message="x" * 500) for number in range(400)])
+    (tmp_path / DAY).rename(tmp_path / "damaged")
+    write_garbage(tmp_path / "damaged", page=20)
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    (command,) = (line for line in page.splitlines() if ".dump |" in line)
+    command = command.replace("events-2026-03-01.sqlite.damaged-…", "damaged").replace("recovered.sqlite", DAY)
+    await asyncio.to_thread(subprocess.run, ["/bin/sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+
+    async with sqlite(tmp_path) as store:
+        left = await found(store, where=Equals("source.ip", "192.0.2.7"), limit=1000)
+        assert 300 < len(left) < 400
+        assert [one.created for one in await store.create([event(1000, "b")])] == [True]
+
+
 async def test_damaged_records_stop_the_start_and_name_the_way_out(tmp_path: Path) -> None:
     async with sqlite(tmp_path) as store:
         leases = [Lease(id=f"l{number}", timestamp=NOON, holder="x" * 500, until=NOON) for number in range(400)]
@@ -230,7 +248,7 @@ async def test_damaged_records_stop_the_start_and_name_the_way_out(tmp_path: Pat
     write_garbage(tmp_path / "state.sqlite")
     store = SqliteStore(SqliteSettings(directory=str(tmp_path)))
 
-    with pytest.raises(StoreError, match="recover") as caught:
+    with pytest.raises(StoreError, match="dump") as caught:
         await store.open()
     assert caught.value.path == str(tmp_path / "state.sqlite")
     await store.close()
@@ -247,6 +265,31 @@ async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="later version"):
         await store.open()
     await store.close()
+
+
+@pytest.mark.parametrize("name", ["events-2026-13-45.sqlite", "events-2026-02-30.sqlite", "events-today.sqlite"])
+async def test_a_file_that_names_no_day_is_left_alone(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with sqlite(tmp_path) as store:
+        await store.create([event(1, "b")])
+    (tmp_path / name).write_bytes(b"somebody's")
+
+    async with sqlite(tmp_path) as store:
+        assert [one.created for one in await store.create([event(2, "b")])] == [True]
+        assert len(await found(store)) == 2
+    assert (tmp_path / name).read_bytes() == b"somebody's"
+    assert name in caplog.text
+
+
+async def test_files_and_directory_are_their_owners_alone(tmp_path: Path) -> None:
+    async with sqlite(tmp_path / "store") as store:
+        await store.create([event(1, "b")])
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "store").iterdir()}
+
+    assert modes.keys() >= {DAY, f"{DAY}-wal", f"{DAY}-shm", "state.sqlite"}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
 
 
 async def test_a_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:

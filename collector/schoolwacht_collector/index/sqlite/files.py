@@ -1,6 +1,7 @@
 """The files of a store's directory: which there are, whether they are sound, and where a damaged one is put.
 
-``events-2026-03-01.sqlite`` holds what happened on that day in UTC; ``state.sqlite`` the records.
+``events-2026-03-01.sqlite`` holds what happened on that day in UTC; ``state.sqlite`` the records. A file whose name
+says no day (:func:`strays`) is not ours to touch: it is left alone, and what it holds is not searched.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from schoolwacht_collector.index.sqlite import schema
 
 _log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"^events-(\d{4}-\d{2}-\d{2})\.sqlite$")
+_NAME = re.compile(r"^events-([0-9]{4}-[0-9]{2}-[0-9]{2})\.sqlite$")
 _FIRST_DAY = date(1970, 1, 1)
 DAY_MICROS = 86_400_000_000
 #: Primary result codes that say the file itself is broken (sqlite.org/rescode.html).
@@ -35,10 +36,49 @@ def day_file(directory: Path, day: int) -> Path:
 
 def day_files(directory: Path) -> list[tuple[int, Path]]:
     """The days that have a file, newest first. Raises OSError."""
-    named = ((_NAME.match(path.name), path) for path in directory.iterdir())
+    named = ((_day(path.name), path) for path in directory.iterdir())
+    return sorted(((day, path) for day, path in named if day is not None), reverse=True)
+
+
+def strays(directory: Path) -> list[Path]:
+    """Files that look like those of days, but whose name says none. Raises OSError."""
+    return sorted(path for path in directory.glob("events-*.sqlite") if _day(path.name) is None)
+
+
+def aside(directory: Path) -> list[Path]:
+    """Damaged files that were set aside. Raises OSError."""
     return sorted(
-        (((date.fromisoformat(name[1]) - _FIRST_DAY).days, path) for name, path in named if name), reverse=True
+        path for path in directory.glob("events-*.sqlite.damaged-*") if not path.name.endswith(("-wal", "-shm"))
     )
+
+
+def damaged(directory: Path, *, seconds: float) -> list[tuple[Path, str]]:
+    """The days' files in which a check finds damage, and what; newest first, until ``seconds`` are over.
+
+    Raises OSError.
+    """
+    deadline = time.monotonic() + seconds
+    found: list[tuple[Path, str]] = []
+    for _, path in day_files(directory):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            fault = damage(path, seconds=left)
+        except sqlite3.Error as error:
+            fault = str(error)
+        if fault is not None:
+            found.append((path, fault))
+    return found
+
+
+def _day(name: str) -> int | None:
+    """The day that a file's name says, counted from 1970-01-01."""
+    match = _NAME.match(name)
+    try:
+        return None if match is None else (date.fromisoformat(match[1]) - _FIRST_DAY).days
+    except ValueError:
+        return None
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -92,7 +132,7 @@ def set_aside(path: Path) -> Path:
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
     _log.error(
-        "%s is damaged and was set aside as %s; `sqlite3 %s .recover` reads what is left of it",
+        "%s is damaged and was set aside as %s; `sqlite3 %s .dump` reads what is left of it",
         path.name,
         aside.name,
         aside.name,

@@ -8,8 +8,10 @@ what a commit has answered for survives a power cut, and readers never wait for 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -91,12 +93,13 @@ STATE_SCHEMA = "".join(_RECORD_TABLE.format(table=kind.value) for kind in RECORD
 def connect(path: Path, *, busy_seconds: float, create: bool = False) -> sqlite3.Connection:
     """A connection for writing, in explicit transactions. Any one thread at a time may use it.
 
-    It waits ``busy_seconds`` for another process's transaction.
-    Raises sqlite3.Error, also if the file is not there and ``create`` is not set.
+    It waits ``busy_seconds`` for another process's transaction. A file that is made is its owner's alone.
+    Raises sqlite3.Error, also if the file is not there and ``create`` is not set, and OSError if it cannot be made.
     """
-    mode = "rwc" if create else "rw"
+    if create:
+        _make(path)
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=busy_seconds,
         isolation_level=None,
@@ -114,6 +117,13 @@ def connect(path: Path, *, busy_seconds: float, create: bool = False) -> sqlite3
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make an empty file, unless it is there: SQLite itself would let everybody read it, and its log follows it."""
+    # Never opened if it exists: closing it would undo the locks that this process's connections hold on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:

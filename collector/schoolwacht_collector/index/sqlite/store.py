@@ -9,6 +9,7 @@ board, school, address or key.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from schoolwacht_collector.index.sqlite.reader import Reader
 from schoolwacht_collector.index.sqlite.state import State
 from schoolwacht_collector.index.sqlite.writer import Prepared, Writer, prepare
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Seconds that checking files may take when the store opens, and how many of the newest days are checked.
@@ -111,7 +113,7 @@ class SqliteStore:
     def _make(self) -> None:
         path = files.state_file(self._directory)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = schema.connect(path, busy_seconds=self._state.busy_seconds, create=True)
             try:
                 schema.lay_out(connection, schema.STATE_SCHEMA)
@@ -128,9 +130,11 @@ class SqliteStore:
             if fault := files.damage(path, seconds=_CHECK_SECONDS):
                 raise StoreError(
                     f"is damaged ({fault}): move it away and put a copy back, or read what is left with "
-                    f"`sqlite3 {path.name} .recover`",
+                    f"`sqlite3 {path.name} .dump`",
                     path=str(path),
                 )
+            for stray in files.strays(self._directory):
+                _log.warning("%r names no day: it is left alone, and what it holds is not searched", stray.name)
             for _, day in files.day_files(self._directory)[:_CHECKED_DAYS]:
                 if files.damage(day, seconds=_CHECK_SECONDS / _CHECKED_DAYS):
                     files.set_aside(day)
