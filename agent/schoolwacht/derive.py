@@ -52,6 +52,39 @@ TAXONOMY: MappingProxyType[Dataset, Categories] = MappingProxyType(
     }
 )
 
+#: Where the values of a derived field were copied from: an event that has one has it in one of these too.
+COPIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "client.ip": ("source.ip",),
+        "server.ip": ("destination.ip",),
+        "server.port": ("destination.port",),
+        "related.ip": (
+            "source.ip",
+            "destination.ip",
+            "dns.resolved_ip",
+            "nsm.arp.sender_ip",
+            "nsm.arp.target_ip",
+            "nsm.dhcp.assigned_ip",
+        ),
+        "related.hosts": (
+            "dns.question.name",
+            "tls.client.server_name",
+            "url.domain",
+            "nsm.dhcp.client_hostname",
+        ),
+        "related.hash": (
+            "file.hash.md5",
+            "file.hash.sha1",
+            "file.hash.sha256",
+            "tls.server.hash.sha1",
+            "tls.server.hash.sha256",
+            "tls.client.ja3",
+            "tls.server.ja3s",
+            "nsm.tls.ja4",
+        ),
+    }
+)
+
 # Here the source is not the client: what they say is of a state or a packet, not of a conversation.
 _WITHOUT_CLIENT = frozenset({Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.HEALTH})
 

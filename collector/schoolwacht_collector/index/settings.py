@@ -54,10 +54,14 @@ class ElasticsearchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_
     replicas: Annotated[
         int, Meta(ge=0, le=8, description="Copies of each shard; at least 1 where there are several nodes.")
     ] = 0
+    refresh_seconds: Annotated[
+        int,
+        Meta(ge=1, le=60, description="Seconds after which a stored event is found by searches; signals: always 1."),
+    ] = 5
     request_seconds: Annotated[
         float, Meta(gt=0, le=600, description="How long one request may take before it counts as failed.")
     ] = 30.0
-    bulk_items: Annotated[int, Meta(ge=1, le=20_000, description="Most documents in one bulk request.")] = 2000
+    bulk_items: Annotated[int, Meta(ge=1, le=20_000, description="Most documents in one bulk request.")] = 5000
     bulk_bytes: Annotated[
         int,
         Meta(ge=1 << 16, le=64 << 20, description="Size of one bulk request, bytes; a single document may exceed it."),

@@ -1,5 +1,8 @@
 """A query as Elasticsearch's query DSL: filters only, nothing scored, nothing scripted.
 
+An event's copies have no index of their own (index/elasticsearch/templates.py): a query on one first asks for those
+documents that have the value where it was copied from, which are few, and then the copy itself.
+
 A time is always written with six digits: Elasticsearch fills up a shorter one to the end of its second for ``gt`` and
 ``lte``, and the stores would answer differently.
 """
@@ -8,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, assert_never
 
+from schoolwacht.derive import COPIES
 from schoolwacht_collector.query import addresses
 from schoolwacht_collector.query.ast import (
     All,
@@ -31,6 +36,8 @@ from schoolwacht_collector.query.check import literal
 from schoolwacht_collector.query.fields import Type, field
 
 Query: TypeAlias = dict[str, Any]
+#: Conditions on one field's value.
+_Single: TypeAlias = Equals | OneOf | Matches | Within | Between
 
 EVERYTHING: Query = {"match_all": {}}
 NOTHING: Query = {"match_none": {}}
@@ -41,6 +48,11 @@ def dsl(node: Node) -> Query:
     match node:
         case All():
             return EVERYTHING
+        case Equals() | OneOf() | Matches() | Within() | Between() if node.field in COPIES:
+            found = any_of([_single(replace(node, field=name)) for name in COPIES[node.field]])
+            return all_of([found, _single(node)])
+        case Equals() | OneOf() | Matches() | Within() | Between():
+            return _single(node)
         case And(nodes):
             return all_of([dsl(inner) for inner in nodes])
         case Or(nodes):
@@ -49,6 +61,14 @@ def dsl(node: Node) -> Query:
             return {"bool": {"must_not": [dsl(inner)]}}
         case Contains(names, text):
             return any_of([_part(name, text) for name in names])
+        case Exists(name):
+            return {"exists": {"field": name}}
+        case _:
+            assert_never(node)
+
+
+def _single(node: _Single) -> Query:
+    match node:
         case Equals(name, value):
             return _one_of(name, [value])
         case OneOf(name, values):
@@ -60,8 +80,6 @@ def dsl(node: Node) -> Query:
             return {"range": {name: {"gte": addresses.spelled(first), "lte": addresses.spelled(last)}}}
         case Between():
             return _between(node)
-        case Exists(name):
-            return {"exists": {"field": name}}
         case _:
             assert_never(node)
 
@@ -86,6 +104,9 @@ def moment(time: datetime) -> str:
 def _one_of(name: str, values: Sequence[Value]) -> Query:
     if not values:
         return NOTHING
+    if name == "event.id":
+        # Documents are stored under it.
+        return {"ids": {"values": list(values)}}
     if field(name).type is Type.DATE:
         return any_of([_between(Between(name, value, value)) for value in values])
     plain = [_plain(name, value) for value in values]

@@ -111,7 +111,33 @@ async def test_every_field_is_mapped_as_the_table_says(store: ElasticsearchStore
     assert {known.name for known in FIELDS.values() if known.type != "opaque"} <= mapped.keys()
     assert mapped["@timestamp"]["mapping"] == {"@timestamp": {"type": "date_nanos"}}
     assert settings["index.codec"] == "best_compression"
-    assert settings["index.refresh_interval"] == "1s"
+    assert settings["index.refresh_interval"] == "5s"
+
+
+async def test_signals_are_found_by_their_arrival_and_events_are_stored_lean(
+    store: ElasticsearchStore, own_prefix: str
+) -> None:
+    await fill(store, [event(1, "b"), event(2, "b", event_dataset=Dataset.SIGNAL)])
+
+    mapped = {
+        name: found["mappings"]["event.ingested"]["mapping"]["ingested"]
+        for name, found in (
+            await store._client.indices.get_field_mapping(index=f"{own_prefix}-*", fields="event.ingested")
+        ).items()
+        if "2026" in name
+    }
+
+    assert mapped == {
+        f"{own_prefix}-dns-2026.03.01": {"type": "date_nanos", "index": False},
+        f"{own_prefix}-signal-2026.03.01": {"type": "date_nanos"},
+    }
+
+
+async def test_an_event_is_found_by_its_id_and_no_id_is_too_long_to_ask_for(store: ElasticsearchStore) -> None:
+    await fill(store, [event(1, "b"), event(2, "b")])
+
+    assert ids(await found(store, Equals("event.id", "b-00001"))) == ["b-00001"]
+    assert ids(await found(store, OneOf("event.id", ("b-00002", "x" * 2000)))) == ["b-00002"]
 
 
 async def test_an_index_made_by_hand_with_another_mapping_rejects_with_its_reason(

@@ -121,10 +121,11 @@ _EVENTS = st.builds(
     rule_name=_maybe(_texts),
     signal_key=_maybe(st.sampled_from(_TEXTS[:8])),
     tags=_some(_TEXTS),
-    related_hosts=_some(_TEXTS),
+    url_domain=_maybe(_texts),
+    tls_client_server_name=_maybe(_texts),
     source_ip=_maybe(st.sampled_from(_ADDRESSES)),
-    client_ip=_maybe(st.sampled_from(_ADDRESSES)),
-    related_ip=_some(_ADDRESSES),
+    destination_ip=_maybe(st.sampled_from(_ADDRESSES)),
+    dns_resolved_ip=_some(_ADDRESSES),
     source_port=_maybe(st.sampled_from(_NUMBERS)),
     source_bytes=_maybe(st.sampled_from(_COUNTS)),
     health_value=_maybe(st.sampled_from(_DOUBLES)),
@@ -132,7 +133,7 @@ _EVENTS = st.builds(
     tls_server_not_after=_maybe(st.sampled_from(_CERTIFICATE_DAYS)),
     nsm_detail=_maybe(st.dictionaries(st.sampled_from(_DETAIL_KEYS), _texts, max_size=3)),
 )
-#: Some events, without ids.
+#: Some events, without ids and what follows from them (:func:`schoolwacht.derive.derive`).
 events = st.lists(_EVENTS, min_size=1, max_size=24)
 
 _VALUES: dict[str, st.SearchStrategy[object]] = {
@@ -203,7 +204,7 @@ boards = st.one_of(st.none(), st.frozensets(st.sampled_from(BOARDS)))
 
 
 def corpus() -> list[Event]:
-    """A fixed set in which every value and board occurs, without ids."""
+    """A fixed set in which every value and board occurs, without ids and what follows from them."""
     return [
         Event(
             timestamp=_turn(_MOMENTS, place),
@@ -212,10 +213,10 @@ def corpus() -> list[Event]:
             event_start=_turn((*_MOMENTS, None), place + 1),
             organization_id=_turn((*BOARDS, None), place),
             message=_turn(_TEXTS, place),
-            tags=[_turn(_TEXTS, place + 1), _turn(_TEXTS, 3 * place)],
-            related_hosts=[] if place % 2 else None,
+            tags=[_turn(_TEXTS, place + 1), _turn(_TEXTS, 3 * place)] if place % 9 else [],
+            url_domain=_turn((*_TEXTS, None), place),
             source_ip=_turn((*_ADDRESSES, None), place),
-            related_ip=[_turn(_ADDRESSES, place), _turn(_ADDRESSES, 2 * place)],
+            dns_resolved_ip=[_turn(_ADDRESSES, place), _turn(_ADDRESSES, 2 * place)],
             source_port=_turn((*_NUMBERS, None), place),
             source_bytes=_turn((*_COUNTS, None), place),
             health_value=_turn((*_DOUBLES, None), place),
@@ -236,7 +237,9 @@ def conditions() -> list[Node]:
         "nsm.detail.ttl": [*texts[::2]],
         "nsm.detail": [*texts[::5]],
         "source.ip": [*_ADDRESSES],
+        "client.ip": [*_ADDRESSES],
         "related.ip": [*_ADDRESSES],
+        "related.hosts": [*texts[::2]],
         "source.port": [*_NUMBERS, -1],
         "source.bytes": [*_COUNTS],
         "health.value": [*_DOUBLES],

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from schoolwacht.derive import derive
 from schoolwacht.event import Event
 from schoolwacht_collector.index.port import SECTOR, Kind, Scope, Search, Store
 from schoolwacht_collector.query.ast import All, And, Matches, Node
@@ -62,6 +63,7 @@ class Rig:
         mark = f"{self.examples:06}"
         for place, event in enumerate(found):
             event.event_id = f"{mark}-{place:03}"
+            derive(event)
 
         async def fill_all() -> None:
             for store in self.stores:

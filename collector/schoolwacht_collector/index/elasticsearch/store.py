@@ -1,8 +1,9 @@
 """The store on Elasticsearch: the port over a cluster.
 
-Documents are seen by searches a second after they were created (the refresh interval); records at once by the
-process that put them, since it refreshes before it searches. Counts of :meth:`ElasticsearchStore.tally` are exact as
-long as one index has fewer than :data:`.searching.SHARD_SIZE` different values.
+Signals are seen by searches a second after they were created, events after ``refresh_seconds`` of the settings; records
+at once by the process that put them, since it refreshes before it searches. Counts of
+:meth:`ElasticsearchStore.tally` are exact as long as one index has fewer than :data:`.searching.SHARD_SIZE` different
+values.
 """
 
 from __future__ import annotations
@@ -81,14 +82,18 @@ class ElasticsearchStore:
                 name = templates.readable(self._prefix, kind)
                 if not await self._client.indices.exists(index=name):
                     await self._client.indices.create(index=name)
-            await self._client.indices.put_mapping(
-                index=f"{self._prefix}-*",
-                properties=templates.mapping()["properties"],
-                ignore_unavailable=True,
-                allow_no_indices=True,
-            )
+            await self._add_fields()
         except client.FAULTS as error:
             raise client.translated(error) from error
+
+    async def _add_fields(self) -> None:
+        """Give the indices that exist the fields that are new."""
+        events = templates.event_patterns(self._prefix)
+        others = [f"{self._prefix}-*", *(f"-{pattern}" for pattern in events)]
+        for index, mapping in ((others, templates.mapping()), (events, templates.event_mapping())):
+            await self._client.indices.put_mapping(
+                index=index, properties=mapping["properties"], ignore_unavailable=True, allow_no_indices=True
+            )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -23,16 +23,16 @@ from schoolwacht_collector.records import RECORDS
 
 Body = dict[str, Any]
 
-#: Kept by column only: queries on them give the same answers and read the column instead of an index. They are copies
-#: of indexed fields, and figures that one compares after having narrowed down by something else. An index on each of
-#: them costs a third of the whole writing.
+#: Of an event, kept by column only: queries on them give the same answers, read from the column instead of an index.
+#: They are copies of indexed fields (a query reaches them through those, see query/elasticsearch.py), and figures that
+#: one compares after having narrowed down by something else. An index on each of them costs half of the whole writing.
 _SCANNED = frozenset(
     {
         "source.address", "destination.address", "client.ip", "client.port", "server.ip", "server.port",
         "source.bytes", "source.packets", "destination.bytes", "destination.packets", "network.bytes",
-        "network.packets",
-        "source.port", "event.duration", "event.start", "event.end", "event.sequence", "ecs.version", "event.category",
-        "event.type", "dns.id", "observer.vendor", "observer.type", "observer.product", "observer.version",
+        "network.packets", "source.port", "event.duration", "event.start", "event.end", "event.sequence",
+        "event.id", "event.ingested", "ecs.version", "event.category", "event.type", "dns.id", "observer.vendor",
+        "observer.type", "observer.product", "observer.version", "related.ip", "related.hosts", "related.hash",
         "nsm.flow.source_tcp_flags", "nsm.flow.destination_tcp_flags", "dns.header_flags", "dns.op_code",
         "network.type", "source.mac", "destination.mac", "nsm.icmp.type", "nsm.icmp.code", "dns.answers.name",
         "dns.answers.type",
@@ -53,22 +53,30 @@ def readable(prefix: str, kind: Kind) -> str:
 
 
 def mapping() -> Body:
-    """The mapping of every index. A field that has no place in the table is kept and not searchable."""
+    """The mapping of signals and records. A field that has no place in the table is kept and not searchable."""
+    return _mapping({known.name: _type(known) for known in FIELDS.values()})
+
+
+def event_mapping() -> Body:
+    """The mapping of events: there are a hundred times as many, and each index costs."""
+    lean = {name: {"index": False} for name in _SCANNED}
+    return _mapping({known.name: _type(known) | lean.get(known.name, {}) for known in FIELDS.values()})
+
+
+def event_patterns(prefix: str) -> list[str]:
+    """Names of the indices of events, without signals."""
+    return [f"{prefix}-{dataset.value}-*" for dataset in Dataset if dataset is not Dataset.SIGNAL]
+
+
+def _mapping(types: dict[str, Body]) -> Body:
     properties: Body = {}
-    for known in FIELDS.values():
+    for name, body in types.items():
         place = properties
-        *parents, leaf = known.name.split(".")
+        *parents, leaf = name.split(".")
         for parent in parents:
             place = place.setdefault(parent, {"properties": {}})["properties"]
-        place[leaf] = _field_type(known)
+        place[leaf] = body
     return {"dynamic": False, "date_detection": False, "properties": properties}
-
-
-def _field_type(known: Field) -> Body:
-    body = _type(known)
-    if known.name in _SCANNED:
-        body["index"] = False
-    return body
 
 
 def _type(known: Field) -> Body:
@@ -95,32 +103,33 @@ def component_templates(settings: ElasticsearchSettings) -> dict[str, Body]:
 
 
 def index_templates(settings: ElasticsearchSettings, meta: str) -> dict[str, Body]:
-    """The index templates by name: events, signals and records differ in names, aliases and settings."""
+    """The index templates by name: events, signals and records differ in settings, aliases and what is indexed."""
     prefix = settings.prefix
-    events = [f"{prefix}-{dataset.value}-*" for dataset in Dataset if dataset is not Dataset.SIGNAL]
-    records = [readable(prefix, kind) for kind in RECORDS]
+    events = {
+        "settings": _shards(settings, settings.shards) | {"refresh_interval": f"{settings.refresh_seconds}s"},
+        "aliases": {readable(prefix, Kind.EVENT): {}},
+        "mappings": event_mapping(),
+    }
+    signals = {"settings": _shards(settings, 1), "aliases": {readable(prefix, Kind.SIGNAL): {}}}
+    records = {"settings": _shards(settings, 1)}
     return {
-        f"{prefix}-events": _index_template(settings, events, meta, readable(prefix, Kind.EVENT), settings.shards),
-        f"{prefix}-signals": _index_template(
-            settings, [f"{prefix}-{Dataset.SIGNAL.value}-*"], meta, readable(prefix, Kind.SIGNAL), 1
-        ),
-        f"{prefix}-records": _index_template(settings, records, meta, None, 1),
+        f"{prefix}-{name}": {
+            "index_patterns": patterns,
+            "composed_of": [_fields_name(prefix)],
+            "priority": _PRIORITY,
+            "template": template,
+            "_meta": {"version": meta},
+        }
+        for name, patterns, template in (
+            ("events", event_patterns(prefix), events),
+            ("signals", [f"{prefix}-{Dataset.SIGNAL.value}-*"], signals),
+            ("records", [readable(prefix, kind) for kind in RECORDS], records),
+        )
     }
 
 
-def _index_template(
-    settings: ElasticsearchSettings, patterns: list[str], meta: str, alias: str | None, shards: int
-) -> Body:
-    template: Body = {"settings": {"index": {"number_of_shards": shards, "number_of_replicas": settings.replicas}}}
-    if alias is not None:
-        template["aliases"] = {alias: {}}
-    return {
-        "index_patterns": patterns,
-        "composed_of": [_fields_name(settings.prefix)],
-        "priority": _PRIORITY,
-        "template": template,
-        "_meta": {"version": meta},
-    }
+def _shards(settings: ElasticsearchSettings, shards: int) -> Body:
+    return {"number_of_shards": shards, "number_of_replicas": settings.replicas}
 
 
 def _fields() -> Body:

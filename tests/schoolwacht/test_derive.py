@@ -1,0 +1,61 @@
+"""What follows from an event alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schoolwacht.derive import COPIES, derive
+from schoolwacht.event import Dataset, Event
+
+_ADDRESSES = st.sampled_from(["192.0.2.1", "2001:db8::1", "10.0.0.7"])
+_TEXTS = st.sampled_from(["example.nl", "www.example.nl", "A", "x" * 1024])
+_DIGESTS = st.sampled_from(["00", "ab" * 16, "cd" * 20])
+
+
+def _values(name: str) -> st.SearchStrategy[Any]:
+    if name.endswith("resolved_ip"):
+        return st.none() | st.lists(_ADDRESSES, max_size=64)
+    if name.endswith("port"):
+        return st.none() | st.integers(0, 65_535)
+    return st.none() | (_ADDRESSES if name.endswith("ip") else _DIGESTS if "hash" in name or "ja" in name else _TEXTS)
+
+
+_STATED = sorted({name for names in COPIES.values() for name in names})
+_attribute = {each.encode_name: each.name for each in msgspec.structs.fields(Event)}
+
+
+@given(
+    st.sampled_from(list(Dataset)),
+    st.fixed_dictionaries({_attribute[name]: _values(name) for name in _STATED}),
+)
+def test_what_a_copy_holds_stands_in_one_of_its_sources(dataset: Dataset, stated: dict[str, Any]) -> None:
+    """Searches rely on it: they look a copy up by its sources."""
+    event = Event(datetime(2026, 3, 1, tzinfo=UTC), dataset, **stated)
+    derive(event)
+    for copy, names in COPIES.items():
+        sources = {value for name in names for value in _listed(getattr(event, _attribute[name]))}
+        assert set(_listed(getattr(event, _attribute[copy]))) <= sources
+
+
+def test_every_address_name_and_digest_is_related() -> None:
+    event = Event(
+        datetime(2026, 3, 1, tzinfo=UTC),
+        Dataset.TLS,
+        source_ip="192.0.2.1",
+        destination_ip="2001:db8::1",
+        tls_client_server_name="example.nl",
+        tls_client_ja3="ab" * 16,
+    )
+    derive(event)
+    assert event.related_ip == ["192.0.2.1", "2001:db8::1"]
+    assert event.related_hosts == ["example.nl"]
+    assert event.related_hash == ["ab" * 16]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
