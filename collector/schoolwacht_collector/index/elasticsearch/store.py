@@ -88,11 +88,12 @@ class ElasticsearchStore:
 
     async def _add_fields(self) -> None:
         """Give the indices that exist the fields that are new."""
-        events = templates.event_patterns(self._prefix)
-        others = [f"{self._prefix}-*", *(f"-{pattern}" for pattern in events)]
-        for index, mapping in ((others, templates.mapping()), (events, templates.event_mapping())):
+        for kind in Kind:
             await self._client.indices.put_mapping(
-                index=index, properties=mapping["properties"], ignore_unavailable=True, allow_no_indices=True
+                index=templates.patterns(self._prefix, kind),
+                properties=templates.mapping(kind)["properties"],
+                ignore_unavailable=True,
+                allow_no_indices=True,
             )
 
     async def close(self) -> None:
