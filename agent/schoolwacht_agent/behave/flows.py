@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from schoolwacht.event import Event
@@ -58,6 +59,7 @@ def short_exchange(event: Event, *, seconds: int, most_bytes: int) -> bool:
     )
 
 
+@lru_cache(maxsize=16_384)
 def is_group(address: str) -> bool:
     """Whether an address is multicast, broadcast or unspecified: nobody scans those."""
     parsed = ip_address(address)

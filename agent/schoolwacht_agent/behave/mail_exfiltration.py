@@ -39,6 +39,8 @@ ADDRESS_CHECKS = frozenset(
     }
 )  # fmt: skip
 _DAY = 86_400
+#: A capture of a school whose networks nobody named has external conversations only.
+_OUT = frozenset({Direction.OUTBOUND, Direction.EXTERNAL})
 
 
 class MailExfiltrationSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,7 +88,7 @@ class MailExfiltration:
         """Signals that this conversation completes."""
         dataset = event.event_dataset
         if dataset is Dataset.FLOW or dataset is Dataset.SMTP or dataset is Dataset.FTP:
-            if event.destination_port in PORTS and event.network_direction is Direction.OUTBOUND:
+            if event.destination_port in PORTS and event.network_direction in _OUT:
                 return self._sent(event)
             return ()
         name = (

@@ -1,10 +1,15 @@
 import random
 from datetime import timedelta
+from itertools import pairwise
+from statistics import fmean, pstdev
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Direction, Event
-from schoolwacht_agent.behave.beacon import score
+from schoolwacht_agent.behave import BehaveSettings, Behaviour
+from schoolwacht_agent.behave.beacon import evenness, score
 from tests.schoolwacht_agent.behave.traffic import MORNING, flow, found, signals
 
 
@@ -68,12 +73,58 @@ def test_two_sites_behind_one_address_are_told_apart_by_server_name() -> None:
     assert found(events) == []
 
 
-def test_the_scores_of_calls_at_one_moment_are_none() -> None:
-    assert score([5.0, 5.0, 5.0], [1, 1, 1]) is None
+def test_what_many_hosts_of_the_school_call_is_low_at_most() -> None:
+    behaviour = Behaviour(BehaveSettings())
+    class_room = [flow(n, f"10.21.0.{100 + n}") for n in range(30)]
+    behaviour.judge(class_room)
+    (signal,) = [event for event in behaviour.judge(calls(900, 0.1)) if event.rule_id]
+    assert (signal.signal_severity, signal.signal_confidence) == ("Minor", "Low")
+    assert (signal.nsm_detail or {})["callers"] == "more than 5"
 
 
-def test_perfectly_even_calls_score_one() -> None:
-    scores = score([float(n * 60) for n in range(20)], [100] * 20)
-    assert scores is not None
-    assert scores.variation == 0
-    assert scores.interval == pytest.approx(1)
+@pytest.mark.parametrize("port", [53, 123])
+def test_time_and_name_servers_are_asked_evenly_by_design(port: int) -> None:
+    assert found(flow(n * 1024, port=port, transport="udp") for n in range(60)) == []
+
+
+def test_a_beacon_is_told_once_and_again_at_ten_times_as_many_calls() -> None:
+    told = signals(flow(n * 120) for n in range(250))
+    assert [(signal.nsm_detail or {})["flows"] for signal in told] == ["20", "200"]
+
+
+def test_a_capture_whose_home_nobody_named_still_shows_its_beacon() -> None:
+    assert found(flow(n * 120, "147.32.80.37", direction=Direction.EXTERNAL) for n in range(20)) == ["D18"]
+
+
+def test_calls_at_one_moment_are_not_even() -> None:
+    assert evenness([5.0, 5.0, 5.0]) == (0.0, float("inf"))
+
+
+def test_perfectly_even_calls_over_half_a_day_score_one() -> None:
+    scores = score([float(n * 2400) for n in range(20)], [100.0] * 20, since=0.0)
+    assert scores.variation == pytest.approx(0, abs=1e-6)
+    assert scores.total == pytest.approx(1)
+
+
+def test_each_score_says_what_it_is_about() -> None:
+    even = [float(n * 60) for n in range(32)]
+    assert score(even, [100.0] * 16 + [9000.0] * 16, since=0.0).size < 0.6
+    assert score([*even[:16], *(50_000 + one for one in even[16:])], [100.0] * 32, since=0.0).histogram < 0.5
+    assert score(even, [100.0] * 32, since=0.0).duration == pytest.approx(31 * 60 / 43_200)
+    assert score(even, [100.0] * 32, since=-90_000.0).duration == 1
+    assert score(sorted(n * n * 7.0 for n in range(32)), [100.0] * 32, since=0.0).timestamp < 0.8
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=20, max_size=64), st.lists(st.floats(0, 1e9), min_size=20, max_size=64))
+def test_every_score_lies_between_nought_and_one(starts: list[float], sizes: list[float]) -> None:
+    scores = score(sorted(starts), sizes, since=min(starts))
+    assert all(0 <= one <= 1 for one in (*scores[2:], scores.total))
+
+
+@given(st.lists(st.floats(1e9, 1.7e9), min_size=20, max_size=64, unique=True))
+def test_the_variation_is_that_of_the_statistics_module(starts: list[float]) -> None:
+    starts = sorted(starts)
+    intervals = [later - earlier for earlier, later in pairwise(starts)]
+    mean, variation = evenness(starts)
+    assert mean == pytest.approx(fmean(intervals))
+    assert variation == pytest.approx(pstdev(intervals) / fmean(intervals), rel=1e-6, abs=1e-6)
