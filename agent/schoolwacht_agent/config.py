@@ -96,6 +96,13 @@ class SuricataTable(_Table, frozen=True):
     rules: Annotated[
         tuple[str, ...], Meta(description="Rule files that the agent's own Suricata loads too, in this order.")
     ] = ()
+    domain_controllers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses of the domain controllers, for the signatures of D11 and D12; "
+            "empty: they are learnt from the Kerberos tickets that they hand out."
+        ),
+    ] = ()
     memory_mib: Annotated[
         int, Meta(ge=64, le=65536, description="Bound of Suricata's flow, stream and HTTP tables together, MiB.")
     ] = 256
@@ -255,12 +262,17 @@ def load(path: Path) -> Settings:
 
 def check(settings: Settings) -> None:
     """What the types cannot say: networks are networks, collectors are safe URLs. Raises ConfigError."""
-    for table, networks in (("agent", settings.agent.home), ("source", settings.source.home)):
-        for place, network in enumerate(networks):
+    networks = (
+        ("agent.home", settings.agent.home),
+        ("source.home", settings.source.home),
+        ("source.suricata.domain_controllers", settings.source.suricata.domain_controllers),
+    )
+    for setting, values in networks:
+        for place, network in enumerate(values):
             try:
                 ip_network(network)
             except ValueError as error:
-                raise ConfigError(f"no network: {error}", field=f"{table}.home[{place}]") from error
+                raise ConfigError(f"no network: {error}", field=f"{setting}[{place}]") from error
     check_zones(settings.zones, settings.standpoint)
     for place, url in enumerate(settings.uplink.collectors):
         _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)

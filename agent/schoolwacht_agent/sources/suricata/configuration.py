@@ -28,6 +28,8 @@ _TLS_FIELDS = (
 #: Fields and record types that Suricata knows from version 8 on.
 _TLS_FIELDS_8 = ("subjectaltname", "server_alpns")
 _TYPES_8 = ("arp: {enabled: yes}",)
+#: An address that no packet of a connection has: Suricata takes no empty group.
+_NOBODY = "0.0.0.0/32"
 
 
 class Version(NamedTuple):
@@ -110,7 +112,9 @@ def configuration(
     newer = version.major >= 8
     memory = divide(settings.memory_mib)
     values = {
-        "HOME_NET": _quoted("[" + ",".join(home) + "]"),
+        "HOME_NET": _quoted(_group(home)),
+        "CONTROLLERS": _quoted(_group(settings.domain_controllers) or _NOBODY),
+        "COERCED": _quoted(_group(settings.domain_controllers) or "any"),
         "DIRECTORY": _quoted(str(directory)),
         "RULES": "[" + ", ".join(_quoted(str(path)) for path in rules) + "]",
         "TLS_FIELDS": "[" + ", ".join(_TLS_FIELDS + (_TLS_FIELDS_8 if newer else ())) + "]",
@@ -127,6 +131,11 @@ def configuration(
     }
     template = files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     return _NAME.sub(lambda found: values[found[1]], template)
+
+
+def _group(networks: Sequence[str]) -> str:
+    """Addresses as Suricata writes a group of them; empty if there are none."""
+    return "[" + ",".join(networks) + "]" if networks else ""
 
 
 def _quoted(text: str) -> str:

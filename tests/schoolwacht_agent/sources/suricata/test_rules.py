@@ -11,8 +11,9 @@ import pytest
 
 from schoolwacht.errors import SourceError
 from schoolwacht.event import Dataset, Event
-from schoolwacht_agent.config import SuricataTable
+from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
 from schoolwacht_agent.sources.suricata import rules
+from schoolwacht_agent.sources.suricata.configuration import configuration, version_of
 from schoolwacht_agent.sources.suricata.rules import own_rules, rule_files
 from schoolwacht_agent.sources.suricata.source import SuricataSource
 from tests.parts import ROOT, shared_capture, suricata
@@ -48,15 +49,28 @@ def sid(signature: str) -> int:
 
 def test_suricata_takes_every_rule(tmp_path: Path) -> None:
     """With ``-T`` as before a roll-out: one bad rule fails it."""
-    for file in FILES:
-        done = subprocess.run(
-            [suricata(), "-T", "-S", file, "-l", tmp_path, "--init-errors-fatal"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, f"{file.name}: {done.stdout}{done.stderr}"
+    check_rules(tmp_path, SuricataTable())
+
+
+def test_suricata_takes_every_rule_where_the_domain_controllers_are_listed(tmp_path: Path) -> None:
+    check_rules(tmp_path, SuricataTable(domain_controllers=("10.21.0.10", "fd00:21::/64")))
+
+
+def check_rules(directory: Path, settings: SuricataTable) -> None:
+    program = str(suricata())
+    written = directory / "suricata.yaml"
+    text = configuration(
+        settings, version=version_of(program), directory=directory, home=DEFAULT_HOME, rules=FILES, interface=None
+    )
+    written.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [program, "-T", "-c", written, "-l", directory, "--init-errors-fatal"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 
 def test_numbers_are_ours_unique_and_of_their_detection() -> None:
@@ -84,6 +98,20 @@ def test_a_signature_says_what_it_detects_and_how_sure_it_is(file: Path, signatu
 def test_an_example_sets_off_its_detection(capture: Path) -> None:
     found = signals(capture)
     assert {event.signal_detection for event in found} == {capture.parts[-3][:3].upper()}
+
+
+@pytest.mark.parametrize("detection", ["d16-log4shell", "d17-web-injection"])
+def test_every_conversation_of_a_collection_of_attacks_is_seen(detection: str) -> None:
+    collection = EXAMPLES / detection / "match" / "attacks.pcap"
+    requests = len((EXAMPLES / detection / "attacks.jsonl").read_text(encoding="utf-8").splitlines())
+    assert len({event.source_port for event in signals(collection)}) == requests
+
+
+def test_a_listed_domain_controller_may_copy_the_directory() -> None:
+    capture = EXAMPLES / "d11-dcsync" / "match" / "workstation.pcap"
+    settings = SuricataTable(binary=str(suricata()), domain_controllers=("10.21.4.7",))
+    source = SuricataSource.from_files([capture], settings=settings)
+    assert [event.rule_name for events in source.read() for event in events if event.rule_name] == []
 
 
 @pytest.mark.parametrize("capture", examples("miss"), ids=name)
