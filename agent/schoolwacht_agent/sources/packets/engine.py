@@ -35,7 +35,7 @@ from schoolwacht_agent.sources.packets.flows import (
 from schoolwacht_agent.sources.packets.fragments import Fragments
 from schoolwacht_agent.sources.packets.icmp import counterpart, is_error, quoted
 from schoolwacht_agent.sources.packets.rare import Rare
-from schoolwacht_agent.sources.packets.records import Batch, Link
+from schoolwacht_agent.sources.packets.records import Batch, Keeper, Link
 from schoolwacht_agent.sources.packets.report import flow_event
 from schoolwacht_agent.sources.packets.streams import Budget, Reading, Stream
 from schoolwacht_agent.sources.packets.tcp import ACK, FIN, RST, SYN, Tcp, advance
@@ -66,9 +66,12 @@ class Engine:
         settings: bounds and time-outs.
         counters: where packets, bytes and everything that was not understood is counted.
         live: packets do not wait (a file's do).
+        keeper: gets the first packets of each direction of a flow, and every packet that is of none.
     """
 
-    def __init__(self, settings: PacketsTable, counters: Counters, *, live: bool = False) -> None:
+    def __init__(
+        self, settings: PacketsTable, counters: Counters, *, live: bool = False, keeper: Keeper | None = None
+    ) -> None:
         self._counters = counters
         self._events: list[Event] = []
         self._table = FlowTable(settings, self._ended)
@@ -78,6 +81,10 @@ class Engine:
         self._rare = Rare(settings.rare_per_second, counters.note_invalid, wait=not live)
         self._decoder = Decoder(self._deliver, self._arp.packet, self._fragments, counters.note_invalid, self._rare)
         self._next_look = 0.0
+        self._keeper = keeper
+        #: Packets of a direction that the keeper gets, and whether the one at hand is one too many.
+        self._keeping = keeper.depth if keeper is not None else 0
+        self._beyond = False
 
     def take(self) -> list[Event]:
         """The events since the last call."""
@@ -87,7 +94,7 @@ class Engine:
         self._counters.evicted = self._table.evicted + self._budget.evicted + self._fragments.evicted
         return events
 
-    def feed(self, batch: Batch) -> None:
+    def feed(self, batch: Batch) -> None:  # noqa: C901, PLR0912, PLR0915 - one loop: a call a packet costs a tenth
         """Take every packet of a batch in."""
         buffer, link, records = batch
         counters = self._counters
@@ -101,6 +108,8 @@ class Engine:
             self._next_look = 0.0
         next_look = self._next_look
         total_bytes = 0
+        keeping = self._keeping
+        kept: list[tuple[float, int, int, int, int]] = []
         for record in records:
             seconds, wire, start, captured, tag = record
             total_bytes += wire
@@ -126,9 +135,14 @@ class Engine:
                             half.bytes += wire
                             half.flags |= flags
                             half.last = seconds
-                        else:
-                            end = at + size
-                            self._segment(half, key, 4, seconds, wire, flags, sequence, buffer, at, end, start)
+                            if half.packets <= keeping:
+                                kept.append(record)
+                            continue
+                        end = at + size
+                        self._beyond = False
+                        self._segment(half, key, 4, seconds, wire, flags, sequence, buffer, at, end, start)
+                        if keeping and not self._beyond:
+                            kept.append(record)
                         continue
                 elif protocol == UDP and total >= 28 and total - 20 >= sequence >> 16 >= 8:
                     half = udp(key)
@@ -136,13 +150,23 @@ class Engine:
                         half.packets += 1
                         half.bytes += wire
                         half.last = seconds
-                    else:
-                        end = start + 34 + (sequence >> 16)
-                        self._datagram(half, key, 4, seconds, wire, buffer, start + 42, end, start)
+                        if half.packets <= keeping:
+                            kept.append(record)
+                        continue
+                    end = start + 34 + (sequence >> 16)
+                    self._beyond = False
+                    self._datagram(half, key, 4, seconds, wire, buffer, start + 42, end, start)
+                    if keeping and not self._beyond:
+                        kept.append(record)
                     continue
+            self._beyond = False
             frame(link, buffer, record)
+            if keeping and not self._beyond:
+                kept.append(record)
         self._next_look = next_look
         counters.bytes += total_bytes
+        if kept and self._keeper is not None:
+            self._keeper.take(Batch(buffer, link, kept))
 
     def advance(self, now: float) -> None:
         """Time goes on though no packets come."""
@@ -251,6 +275,7 @@ class Engine:
         if half is None:
             half = self._open(self._table.other, key, protocol, width, context.seconds, False, b"", context)
         half.packets += 1
+        self._beyond = half.packets > self._keeping
         half.bytes += context.length
         half.last = context.seconds
         return half
@@ -310,6 +335,7 @@ class Engine:
             by_server = flags & (SYN | ACK) == SYN | ACK or (not flags & SYN and _from_server(key, width))
             half = self._open(table.tcp, key, TCP, width, seconds, by_server, buffer, origin)
         half.packets += 1
+        self._beyond = half.packets > self._keeping
         half.bytes += length
         half.flags |= flags
         half.last = seconds
@@ -388,6 +414,7 @@ class Engine:
             half = self._open(table.udp, key, UDP, width, seconds, _from_server(key, width), buffer, origin)
             half.quiet = half.flow.up.quiet = half.flow.down.quiet = 0
         half.packets += 1
+        self._beyond = half.packets > self._keeping
         half.bytes += length
         half.last = seconds
         if end > at and not half.quiet:

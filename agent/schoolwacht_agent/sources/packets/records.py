@@ -7,7 +7,7 @@ place, without a copy or an object for each.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Link(IntEnum):
@@ -55,3 +55,14 @@ class Batch(NamedTuple):
     buffer: bytes
     link: int
     records: list[tuple[float, int, int, int, int]]
+
+
+class Keeper(Protocol):
+    """Who holds on to recent packets. It sees few of them: the first of each direction of a flow say what it is."""
+
+    #: How many packets of each direction it wants.
+    depth: int
+
+    def take(self, batch: Batch) -> None:
+        """Packets in the order in which they came; the buffer stays as it is. Must not raise."""
+        ...

@@ -11,6 +11,7 @@ from schoolwacht.event import Event
 from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.engine import Engine
+from schoolwacht_agent.sources.packets.records import Keeper
 from schoolwacht_agent.sources.packets.ring import LAG_SECONDS, Ring
 from schoolwacht_agent.sources.port import Counters
 
@@ -28,6 +29,8 @@ class PacketsSource:
         self._paths = tuple(paths)
         self._interface = interface
         self._stopped = False
+        #: Set before :meth:`read` to hold on to recent packets.
+        self.keeper: Keeper | None = None
 
     @classmethod
     def from_files(cls, paths: Sequence[Path], settings: PacketsTable | None = None) -> PacketsSource:
@@ -46,7 +49,7 @@ class PacketsSource:
     def read(self) -> Iterator[list[Event]]:
         """See Source."""
         live = self._interface is not None
-        engine = Engine(self._settings, self.counters, live=live)
+        engine = Engine(self._settings, self.counters, live=live, keeper=self.keeper)
         try:
             try:
                 yield from self._from_ring(engine) if live else self._from_files(engine)
