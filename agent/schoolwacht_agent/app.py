@@ -12,23 +12,21 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from schoolwacht.errors import SpoolError
-from schoolwacht.event import Event
+from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
-from schoolwacht_agent.config import Settings, key
+from schoolwacht_agent.config import EngineName, Settings, key
 from schoolwacht_agent.direction import Homes
-from schoolwacht_agent.health import Beats, Condition, Finding, Health, said
+from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
+from schoolwacht_agent.shed import Shed
+from schoolwacht_agent.sight import Sight
 from schoolwacht_agent.sources import choose
-from schoolwacht_agent.sources.port import Source
-from schoolwacht_agent.spool import Reader, Report, SetAside, Writer, look
+from schoolwacht_agent.spool import Reader, SetAside, Writer
 from schoolwacht_agent.standpoint.open import open_standpoint
-from schoolwacht_agent.standpoint.port import Standpoint
 from schoolwacht_agent.steps import Steps
 from schoolwacht_agent.supervise import Supervisor
 from schoolwacht_agent.uplink import Uplink
@@ -36,8 +34,6 @@ from schoolwacht_agent.uplink import Uplink
 log = logging.getLogger(__name__)
 
 CAPTURE, FORWARDER = "capture", "forwarder"
-#: Seconds between two looks at files that may have changed.
-LOOK_SECONDS = 1.0
 
 
 def spool_of(settings: Settings) -> Path:
@@ -88,12 +84,30 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
     """
     state = Path(settings.agent.state)
     name, engine = choose(settings.source)
+    before = last_beat(state, CAPTURE)
     with open_writer(settings) as writer:
         source = engine.live(settings.source, state / name.value, writer.mark)
         standpoint = open_standpoint(Homes(settings.agent.home), settings.standpoint, settings.zones, state=state)
-        attendant = _Attendant(settings, source, standpoint, Beats(state, CAPTURE), parent)
+        attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
+        interface = "" if attached else settings.source.interface
+        sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
+        attendant = Attendant(
+            source,
+            standpoint,
+            sight,
+            shed,
+            Beats(state, CAPTURE),
+            spool=spool_of(settings),
+            period=float(settings.agent.health_seconds),
+            parent=parent,
+        )
+        if before is not None and not attached:
+            # Somebody else's Suricata went on meanwhile, and what it wrote is read now.
+            attendant.tell(Finding(Condition.BLIND, before[1], f"nothing was captured for {before[1]:.0f} s"))
         steps = Steps(standpoint, settings.behave, state / "baselines")
-        capturing = Capture(source, steps, writer, held=attendant.hold, attended=attendant.attend)
+        capturing = Capture(
+            source, steps, writer, held=attendant.hold, attended=attendant.attend, seen=sight.see, shed=shed
+        )
         attendant.stop = capturing.stop
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: capturing.stop())
@@ -103,65 +117,6 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             capturing.run()
         finally:
             steps.close()
-
-
-class _Attendant:
-    """Looks after the capture between two lists: health events, beats, and whether the parent is still there."""
-
-    def __init__(
-        self, settings: Settings, source: Source, standpoint: Standpoint, beats: Beats, parent: int | None
-    ) -> None:
-        self._spool = spool_of(settings)
-        self._period = float(settings.agent.health_seconds)
-        self._source = source
-        self._standpoint = standpoint
-        self._health = Health(source.counters)
-        self._beats = beats
-        self._parent = parent
-        self._due = time.monotonic() + self._period
-        self._look_due = 0.0
-        self.stop: Callable[[], None] = source.stop
-        beats.beat(now=True)
-
-    def attend(self) -> list[Event]:
-        """Called after each list; the health events that are due."""
-        self._beat("")
-        if self._parent is not None and os.getppid() != self._parent:
-            log.warning("the supervisor is gone; stopping")
-            self._parent = None
-            self.stop()
-        now = time.monotonic()
-        told: list[Event] = []
-        if now >= self._look_due:
-            self._look_due = now + LOOK_SECONDS
-            told = [said(finding, datetime.now(UTC)) for finding in self._standpoint.attend()]
-        if now >= self._due:
-            self._due = now + self._period
-            told += self._health.events(
-                self._report(), troubles=self._standpoint.troubles(), figures=self._standpoint.figures()
-            )
-        return told
-
-    def hold(self, seconds: float) -> None:
-        """The disk refused; the source was held back for so long."""
-        self._health.hold(seconds)
-        self._beat("the spool cannot be written; the source is held back")
-
-    def _beat(self, hindrance: str) -> None:
-        counters = self._source.counters
-        self._beats.beat(
-            hindrance=hindrance,
-            packets=counters.packets,
-            dropped=counters.dropped,
-            events=counters.events,
-            evicted=counters.evicted,
-            invalid=sum(counters.invalid.values()),
-        )
-
-    def _report(self) -> Report | None:
-        with suppress(OSError):
-            return look(self._spool)
-        return None
 
 
 def forward(settings: Settings, *, parent: int | None = None) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from schoolwacht.errors import SpoolError
 from schoolwacht.event import Event
+from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sources.port import Source
 from schoolwacht_agent.spool import Writer
 from schoolwacht_agent.spool.format import SIGNAL_DATASETS
@@ -35,6 +36,8 @@ class Capture:
         writer: the spool.
         held: called with the seconds that the source was held back, after each attempt.
         attended: called after every list, also an empty one; may return events of its own to keep.
+        seen: called with every list as the source gave it.
+        shed: what is not kept where the agent cannot keep up; None keeps all.
     """
 
     def __init__(
@@ -45,12 +48,16 @@ class Capture:
         *,
         held: Callable[[float], None] = lambda _: None,
         attended: Callable[[], list[Event]] = list,
+        seen: Callable[[list[Event]], None] = lambda _: None,
+        shed: Shed | None = None,
     ) -> None:
         self._source = source
         self._steps = steps
         self._writer = writer
         self._held = held
         self._attended = attended
+        self._seen = seen
+        self._shed = shed
         self._stopping = False
         self._group: list[Event] = []
         self._since = 0.0
@@ -77,7 +84,10 @@ class Capture:
 
     def take(self, events: list[Event]) -> None:
         """Take one list of the source; an empty one says that time passes."""
+        self._seen(events)
         judged = self._steps.through(events) if events else []
+        if self._shed is not None:
+            judged = self._shed.keep(judged)
         judged += self._attended()
         if judged and not self._group:
             self._since = time.monotonic()

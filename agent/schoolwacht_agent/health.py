@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -22,8 +23,6 @@ from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.spool import Report
 
 MODULE = "agent"
-#: Share of lost packets in a period at which the school counts as half blind.
-DROPPING = 0.01
 
 
 class Condition(StrEnum):
@@ -32,8 +31,26 @@ class Condition(StrEnum):
     OK = "ok"
     #: Percent of the packets of the period that were dropped.
     DROPPING = "dropping"
+    #: Percent of what TCP connections sent that was never seen.
+    CAPTURE_LOSS = "capture-loss"
+    #: Gaps in a hundred TCP connections.
+    GAPS = "gaps"
+    #: Percent of the TCP connections that were seen in one direction only.
+    ONE_SIDED = "one-sided"
     #: Seconds without a packet.
     SILENT = "silent"
+    #: The interface is down or gone.
+    INTERFACE = "interface"
+    #: Seconds for which nothing was captured, because the agent or its engine did not run.
+    BLIND = "blind"
+    #: Events of the period that were not kept, because the agent could not keep up.
+    SHEDDING = "shedding"
+    #: Seconds by which the clock was set.
+    CLOCK = "clock"
+    #: MiB that are left on the disk.
+    DISK = "disk"
+    #: Signatures that did not load.
+    RULES = "rules"
     #: Events that the spool lost in the period.
     LOSING = "losing"
     #: Events that were set aside in the period, because no collector takes them.
@@ -44,6 +61,30 @@ class Condition(StrEnum):
     RESTARTED = "restarted"
     #: Lines of the mapping that stays in use, because the file was refused.
     MAPPING = "mapping"
+
+
+_MIRROR = "look at the mirror port: a switch that mirrors more than the port carries drops the rest"
+#: What to do about a condition, in plain words.
+REMEDIES: MappingProxyType[Condition, str] = MappingProxyType(
+    {
+        Condition.DROPPING: "give the ring more room (ring_mib) or the engine more processors (threads)",
+        Condition.CAPTURE_LOSS: _MIRROR,
+        Condition.GAPS: _MIRROR,
+        Condition.ONE_SIDED: "let the switch mirror both directions of the port",
+        Condition.SILENT: "look whether the mirror port is configured and its cable is in",
+        Condition.INTERFACE: "plug the cable in, or: ip link set INTERFACE up",
+        Condition.BLIND: "nothing, if the agent was restarted on purpose; else look in its log why it ended",
+        Condition.SHEDDING: "a faster machine, less traffic on the mirror port, or source.filter",
+        Condition.CLOCK: "switch time synchronisation on: timedatectl set-ntp true",
+        Condition.DISK: "make room, or lower spool.max_bytes",
+        Condition.RULES: "look in the log of the engine which signatures it refuses",
+        Condition.LOSING: "raise spool.max_bytes, or look why nothing is delivered",
+        Condition.REJECTED: "the reasons stand in the file spool/rejected of the state directory",
+        Condition.HELD: "make room on the disk, or look in the kernel's log what it says of it",
+        Condition.RESTARTED: "look in the agent's log why it ended",
+        Condition.MAPPING: "correct the file; it is read again by itself",
+    }
+)
 
 
 class Finding(NamedTuple):
@@ -59,16 +100,11 @@ class Health:
 
     Args:
         counters: of the source.
-        live: whether silence is wrong.
     """
 
-    def __init__(self, counters: Counters, *, live: bool = True) -> None:
+    def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._live = live
         self._began = time.monotonic()
-        self._packets = counters.packets
-        self._dropped = counters.dropped
-        self._last_packet = self._began
         self._report: Report | None = None
         self._held = 0.0
 
@@ -87,7 +123,6 @@ class Health:
             figures: totals of other parts, by name.
         """
         findings = [*self._findings(report), *troubles]
-        self._packets, self._dropped = self._counters.packets, self._counters.dropped
         self._report, self._held = report or self._report, 0.0
         now = datetime.now(UTC)
         first, *others = findings or [Finding(Condition.OK, 0.0, "the agent works")]
@@ -95,16 +130,6 @@ class Health:
 
     def _findings(self, report: Report | None) -> list[Finding]:
         found = []
-        packets, dropped = self._counters.packets - self._packets, self._counters.dropped - self._dropped
-        if dropped > 0 and dropped >= DROPPING * (packets + dropped):
-            percent = 100.0 * dropped / (packets + dropped)
-            found.append(Finding(Condition.DROPPING, percent, f"{percent:.1f} % of the packets were dropped"))
-        now = time.monotonic()
-        if packets or not self._live:
-            self._last_packet = now
-        else:
-            silence = now - self._last_packet
-            found.append(Finding(Condition.SILENT, silence, f"no packet for {silence:.0f} s: is the mirror port up?"))
         if self._held:
             text = f"the disk refused events for {self._held:.0f} s and the source was held back"
             found.append(Finding(Condition.HELD, self._held, text))
@@ -168,6 +193,19 @@ def memory_bytes() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
+class Trouble(msgspec.Struct, frozen=True):
+    """Something that is wrong, for people."""
+
+    condition: str
+    text: str
+    remedy: str = ""
+
+
+def trouble(finding: Finding) -> Trouble:
+    """A finding for people."""
+    return Trouble(finding.condition.value, finding.text, REMEDIES.get(finding.condition, ""))
+
+
 class Beat(msgspec.Struct, frozen=True):
     """What a part of the agent last said: its process, what it does, and its figures."""
 
@@ -177,6 +215,8 @@ class Beat(msgspec.Struct, frozen=True):
     #: What hinders it, in plain words; empty if nothing does.
     hindrance: str = ""
     figures: dict[str, int] = {}
+    #: What is wrong though it works, in plain words, each with what to do about it.
+    troubles: list[Trouble] = []
 
 
 class Beats:
@@ -187,11 +227,19 @@ class Beats:
         self._beat = Beat(part, os.getpid(), datetime.now(UTC))
         self._due = 0.0
 
-    def beat(self, *, hindrance: str | None = None, now: bool = False, **figures: int) -> None:
+    def beat(
+        self,
+        *,
+        hindrance: str | None = None,
+        troubles: Sequence[Finding] | None = None,
+        now: bool = False,
+        **figures: int,
+    ) -> None:
         """Say that this part lives; writes at most every two seconds, or ``now``. Never raises."""
         self._beat = msgspec.structs.replace(
             self._beat,
             hindrance=self._beat.hindrance if hindrance is None else hindrance,
+            troubles=self._beat.troubles if troubles is None else [trouble(one) for one in troubles],
             figures=self._beat.figures | figures,
         )
         if time.monotonic() < self._due and not now:

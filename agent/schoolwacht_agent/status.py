@@ -10,7 +10,7 @@ import msgspec
 
 from schoolwacht_agent.app import CAPTURE, FORWARDER, spool_of
 from schoolwacht_agent.config import Settings
-from schoolwacht_agent.health import last_beat
+from schoolwacht_agent.health import Trouble, last_beat
 from schoolwacht_agent.spool import Report, look
 
 #: A part whose beat is older, in seconds, does not run.
@@ -24,6 +24,8 @@ class PartStatus(msgspec.Struct, frozen=True):
     since: datetime | None = None
     hindrance: str = ""
     figures: dict[str, int] = {}
+    #: What it does not see or not keep, and what to do about it.
+    troubles: list[Trouble] = []
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -42,8 +44,9 @@ class Status(msgspec.Struct, frozen=True):
         for name, part in ((CAPTURE, self.capture), (FORWARDER, self.forwarder)):
             if not part.runs:
                 found.append(f"the {name} does not run")
-            elif part.hindrance:
-                found.append(part.hindrance)
+            else:
+                found += [part.hindrance] if part.hindrance else []
+                found += [f"{one.text}: {one.remedy}" if one.remedy else one.text for one in part.troubles]
         return found
 
 
@@ -91,7 +94,7 @@ def _part(state: Path, name: str) -> PartStatus:
         return PartStatus(runs=False)
     beat, age = found
     runs = age < STALE and Path(f"/proc/{beat.pid}").exists()
-    return PartStatus(runs, beat.since, beat.hindrance if runs else "", beat.figures)
+    return PartStatus(runs, beat.since, beat.hindrance if runs else "", beat.figures, beat.troubles if runs else [])
 
 
 def _moment(moment: datetime | None) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from schoolwacht.event import Dataset
-from schoolwacht_agent.health import Beats, Condition, Health, beat_path, last_beat
+from schoolwacht_agent.health import REMEDIES, Beats, Condition, Finding, Health, beat_path, last_beat
 from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.spool import Report
 from schoolwacht_agent.spool.report import LaneReport
@@ -35,25 +35,22 @@ def test_a_healthy_agent_tells_its_totals() -> None:
     assert detail["uplink.delivered"] == "5"
 
 
-def test_one_percent_of_lost_packets_is_an_alarm_and_less_is_not() -> None:
-    counters = Counters()
-    health = Health(counters)
-    counters.packets, counters.dropped = 9950, 50
-    assert conditions(health) == ["ok"]
-    counters.packets += 990
-    counters.dropped += 10
-    (event,) = health.events(None)
-    assert (event.health_condition, event.health_value) == (Condition.DROPPING, 1.0)
+def test_what_others_find_is_told_with_the_totals_first() -> None:
+    finding = Finding(Condition.DROPPING, 3.0, "3.0 % of the packets were dropped")
+    first, second = Health(Counters()).events(report(), troubles=[finding, finding], figures={"shed.details": 4})
+    assert (first.health_condition, first.health_value, first.message) == finding
+    assert first.health_packets is not None
+    assert (first.nsm_detail or {})["shed.details"] == "4"
+    assert (second.health_condition, second.health_packets) == ("dropping", None)
 
 
-def test_a_silent_interface_is_an_alarm_and_the_end_of_a_file_is_not() -> None:
-    assert conditions(Health(Counters())) == ["silent"]
-    assert conditions(Health(Counters(), live=False)) == ["ok"]
+def test_every_condition_says_what_to_do() -> None:
+    assert set(REMEDIES) == set(Condition) - {Condition.OK}
 
 
 def test_new_losses_and_rejections_of_the_spool_are_told_once() -> None:
     counters = Counters()
-    health = Health(counters, live=False)
+    health = Health(counters)
     assert conditions(health, report(lost=5, rejected=1)) == ["losing"]
     assert conditions(health, report(lost=5, rejected=1)) == ["ok"]
     events = health.events(report(lost=8, rejected=3))
@@ -62,7 +59,7 @@ def test_new_losses_and_rejections_of_the_spool_are_told_once() -> None:
 
 
 def test_a_source_that_was_held_back_is_told() -> None:
-    health = Health(Counters(), live=False)
+    health = Health(Counters())
     health.hold(0.5)
     health.hold(0.5)
     (event,) = health.events(None)

@@ -20,6 +20,17 @@ class Counters(msgspec.Struct):
     dropped: int = 0
     #: Flows or other state put out early to stay within the memory bound (each was still reported).
     evicted: int = 0
+    #: How full what waits before the engine is, 0 to 1: the ring, or the file that another engine writes.
+    behind: float = 0.0
+    #: Of sampled TCP connections: bytes that were sent as their sequence numbers say, seen and never seen.
+    tcp_bytes: int = 0
+    tcp_missing: int = 0
+    #: TCP connections, and gaps in them, as an engine counts them that does not say how large they are.
+    tcp_sessions: int = 0
+    tcp_gaps: int = 0
+    #: Signatures of the engine that are loaded, and that could not be.
+    rules: int = 0
+    rules_failed: int = 0
     #: Packets, lines or records that could not be understood, by reason.
     invalid: dict[str, int] = msgspec.field(default_factory=dict)
 

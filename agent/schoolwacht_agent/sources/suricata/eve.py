@@ -84,6 +84,10 @@ NOT_CARRIED = frozenset(
 )  # fmt: skip
 
 
+#: Seconds of the engine's time between two health events of its figures.
+STATS_SECONDS = 60
+
+
 def event_from_eve(record: Eve) -> Event | None:
     """The event of a record; None if it has none (a type that is not carried, or the type's own part is missing).
 
@@ -105,7 +109,8 @@ class Reader:
     def __init__(self, counters: Counters, *, own_engine: bool, health: bool) -> None:
         self._counters = counters
         self._health = health
-        self._last: tuple[int, int, int, int] | None = (0, 0, 0, 0) if own_engine else None
+        self._last: tuple[int, ...] | None = (0,) * 6 if own_engine else None
+        self._reported = -STATS_SECONDS
         self._told: set[str] = set()
 
     def events(self, lines: Iterable[bytes]) -> list[Event]:
@@ -130,7 +135,7 @@ class Reader:
                 continue
             if record.stats is not None:
                 self._take_figures(record.stats)
-                if not self._health:
+                if not self._health or not self._is_due(record.stats.uptime):
                     continue
             try:
                 event = mapping(record)
@@ -167,13 +172,27 @@ class Reader:
 
     def _take_figures(self, record: Stats) -> None:
         """Add what the engine's totals grew by; an engine whose up-time fell was started anew and counts from zero."""
-        now = (record.uptime, notice.packets(record), notice.octets(record), notice.drops(record))
+        now = (
+            record.uptime, notice.packets(record), notice.octets(record), notice.drops(record),
+            notice.sessions(record), notice.gaps(record),
+        )  # fmt: skip
+        self._counters.rules, self._counters.rules_failed = notice.rules(record)
         before = self._last
         self._last = now
         if before is None:
             return
         if now[0] < before[0] or now[1] < before[1]:
-            before = (0, 0, 0, 0)
-        self._counters.packets += max(0, now[1] - before[1])
-        self._counters.bytes += max(0, now[2] - before[2])
-        self._counters.dropped += max(0, now[3] - before[3])
+            before = (0,) * len(now)
+        grown = [max(0, new - old) for new, old in zip(now, before, strict=True)]
+        self._counters.packets += grown[1]
+        self._counters.bytes += grown[2]
+        self._counters.dropped += grown[3]
+        self._counters.tcp_sessions += grown[4]
+        self._counters.tcp_gaps += grown[5]
+
+    def _is_due(self, uptime: int) -> bool:
+        """Whether the engine's figures become a health event again; they come more often than people want them."""
+        if self._reported <= uptime < self._reported + STATS_SECONDS:
+            return False
+        self._reported = uptime
+        return True

@@ -60,8 +60,12 @@ class Notes(Protocol):
         """Something could not be read: counted."""
         ...
 
-    def health(self, condition: str, message: str) -> None:
+    def health(self, condition: str, message: str, value: float | None = None) -> None:
         """Something that a person must hear of: becomes a health event."""
+        ...
+
+    def behind(self, waiting: int) -> None:
+        """How many bytes wait to be read."""
         ...
 
 
@@ -256,6 +260,7 @@ class Live:
         self._began = self._retry_at = 0.0
         self._backoff = 1.0
         self._started = False
+        self._blind_since: float | None = None
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             end_left_over(directory)
@@ -293,7 +298,8 @@ class Live:
         self._process = Process(
             self._settings.binary,
             self._directory,
-            ["--af-packet=" + self._interface, "--runmode", "workers", "--init-errors-fatal"],
+            # Not --init-errors-fatal: one signature that does not load must not blind the school to all the others.
+            ["--af-packet=" + self._interface, "--runmode", "workers"],
         )
         self._began = time.monotonic()
 
@@ -306,13 +312,28 @@ class Live:
             if now >= self._retry_at:
                 self._start()
             return False
-        if not self._started and self._process.has_started():
+        if (not self._started or self._blind_since is not None) and self._process.has_started():
             self._started = True
+            self._see_again(now)
+            self._tell_rules(self._process)
         if self._process.ended() is not None:
             self._bury(now)
             return False
         self._rotate()
         return False
+
+    def _see_again(self, now: float) -> None:
+        if self._blind_since is not None:
+            blind, self._blind_since = now - self._blind_since, None
+            self._notes.health("blind", f"Suricata captured nothing for {blind:.1f} s", blind)
+
+    def _tell_rules(self, process: Process) -> None:
+        """Which signatures did not load, in Suricata's words. How many is in its figures."""
+        refused = [
+            word.message for word in process.words() if word.level == "Error" and word.module.startswith("detect")
+        ]
+        if refused:
+            self._notes.health("rules", "; ".join(dict.fromkeys(refused))[:2000])
 
     def _bury(self, now: float) -> None:
         process = self._process
@@ -324,6 +345,7 @@ class Live:
             raise SourceError(f"Suricata does not start at {self._interface}: {reason}", field="source.interface")
         self._backoff = 1.0 if now - self._began > _WELL else min(2 * self._backoff, _BACKOFF_MAX)
         self._retry_at = now + self._backoff
+        self._blind_since = self._blind_since or now
         self._notes.fault("Suricata ended by itself")
         self._notes.health(
             "engine-ended", f"Suricata ended by itself and is started again in {self._backoff:.0f} s: {reason}"
@@ -350,6 +372,7 @@ def follow(tail: Tail, notes: Notes, pause: Callable[[], bool]) -> Iterator[list
     while True:
         lines = tail.lines()
         _tell(tail, notes)
+        notes.behind(tail.waiting())
         if lines:
             yield lines
             ticked = time.monotonic()

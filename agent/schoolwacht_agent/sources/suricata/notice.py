@@ -153,7 +153,9 @@ def stats(eve: Eve) -> Event | None:
         "ftp": _leaf(record.ftp, "memcap"),
     }
     event.health_evicted = count(sum(missed.values()))
-    event.nsm_detail = prose_of({f"suricata.memcap.{name}": value for name, value in missed.items() if value})
+    figures = {f"suricata.memcap.{name}": value for name, value in missed.items()}
+    figures |= {"suricata.gaps": gaps(record), "suricata.rules_failed": rules(record)[1]}
+    event.nsm_detail = prose_of({name: value for name, value in figures.items() if value})
     return event
 
 
@@ -165,6 +167,23 @@ def prose_of(figures: dict[str, int]) -> dict[str, str] | None:
 def packets(record: Stats) -> int:
     """Packets that came to the engine, dropped ones included."""
     return max(_leaf(record.capture, "kernel_packets"), _leaf(record.decoder, "pkts"))
+
+
+def sessions(record: Stats) -> int:
+    """TCP connections."""
+    return _leaf(record.tcp, "sessions")
+
+
+def gaps(record: Stats) -> int:
+    """Gaps in TCP connections: something was sent that the engine never saw."""
+    return _leaf(record.tcp, "reassembly_gap")
+
+
+def rules(record: Stats) -> tuple[int, int]:
+    """Signatures that are loaded, and that could not be."""
+    engines = (record.detect or {}).get("engines")
+    found = [one for one in engines if isinstance(one, dict)] if isinstance(engines, list) else []
+    return sum(_leaf(one, "rules_loaded") for one in found), sum(_leaf(one, "rules_failed") for one in found)
 
 
 def octets(record: Stats) -> int:

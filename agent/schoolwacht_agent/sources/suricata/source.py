@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,10 @@ from schoolwacht_agent.sources.suricata.envelope import MODULE
 from schoolwacht_agent.sources.suricata.eve import Reader
 from schoolwacht_agent.sources.suricata.feeds import Attached, Feed, Live, Replay
 from schoolwacht_agent.sources.suricata.rules import rule_files
+
+#: Bytes of EVE that wait when the agent counts as hopelessly behind: about ten seconds of a busy school.
+BACKLOG = 64 << 20
+_CATCHING_UP = 0.4
 
 
 class SuricataSource:
@@ -30,6 +35,9 @@ class SuricataSource:
         self._feeds: list[Feed] = []
         self._stopped = False
         self._notes: list[Event] = []
+        self._weighed = 0.0
+        self._waited = 0
+        self._shrinks = True
 
     @classmethod
     def from_files(
@@ -117,7 +125,18 @@ class SuricataSource:
         for _ in range(number):
             self.counters.note_invalid(reason)
 
-    def health(self, condition: str, message: str) -> None:
+    def behind(self, waiting: int) -> None:
+        """Note how full what waits is: at BACKLOG bytes it is full.
+
+        While it shrinks the agent catches up (after a restart, say): nothing is lost by that, so it is never half full.
+        """
+        now = time.monotonic()
+        if now - self._weighed >= 1.0:
+            self._shrinks = waiting < self._waited
+            self._weighed, self._waited = now, waiting
+        self.counters.behind = min(_CATCHING_UP if self._shrinks else 1.0, waiting / BACKLOG)
+
+    def health(self, condition: str, message: str, value: float | None = None) -> None:
         """Say it in a health event, with the next list of events."""
         self._notes.append(
             Event(
@@ -125,6 +144,7 @@ class SuricataSource:
                 Dataset.HEALTH,
                 MODULE,
                 health_condition=condition,
+                health_value=value,
                 message=clip(message, TEXT_MAX),
             )
         )

@@ -135,6 +135,17 @@ class Tail:
                 return self._rest() if final else []
         return []
 
+    def waiting(self) -> int:
+        """Bytes that are written and not read yet, of this file and the one that is written to."""
+        if self._descriptor < 0:
+            return 0
+        left = os.fstat(self._descriptor).st_size - self._read
+        try:
+            now = self.path.stat()
+        except OSError:
+            return max(0, left)
+        return max(0, left) + (now.st_size if now.st_ino != self._inode else 0)
+
     def finished(self) -> list[Path]:
         """The rotated files that were written before the present one, oldest first."""
         files = [(state.st_ino, path) for state, path in self._rotated()]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from schoolwacht.errors import CaptureError, SourceError
@@ -265,12 +266,12 @@ def test_a_gap_is_counted_and_told_as_health(tmp_path: Path) -> None:
 
 def test_figures_of_an_attached_engine_are_health_events_too(tmp_path: Path) -> None:
     eve = tmp_path / "eve.json"
-    figures = [line("stats", {"uptime": up, "decoder": {"pkts": up * 10, "bytes": up}}) for up in (900, 930)]
+    figures = [line("stats", {"uptime": up, "decoder": {"pkts": up * 10, "bytes": up}}) for up in (900, 930, 960)]
     eve.write_bytes(b"\n".join(figures) + b"\n")
     source = attached(eve)
     events = until_tick(source)
-    assert [event.health_packets for event in events] == [9000, 9300]
-    assert source.counters.packets == 300
+    assert [event.health_packets for event in events] == [9000, 9600], "once a minute"
+    assert source.counters.packets == 600
 
 
 # Live
@@ -356,7 +357,9 @@ def test_a_live_file_is_rotated_and_every_line_of_it_read_once(inside: SuricataT
             source.stop()
     files = sorted(state.glob("eve.json*"))
     assert len(files) >= 3
-    assert sum(path.read_bytes().count(b"\n") for path in files) == len(found)
+    # Figures come every ten seconds and become an event once a minute.
+    lines = [one for path in files for one in path.read_bytes().splitlines() if b'"event_type":"stats"' not in one]
+    assert len(lines) == sum(event.event_dataset is not Dataset.HEALTH for event in found)
     assert source.counters.invalid == {}
 
 
@@ -379,7 +382,33 @@ def test_an_engine_that_dies_is_started_again_and_it_is_told(inside: SuricataTab
     told = [event for event in found if event.health_condition == "engine-ended"]
     assert len(told) == 1
     assert "signal 9" in (told[0].message or "")
+    (blind,) = [event for event in found if event.health_condition == "blind"]
+    assert 1 < (blind.health_value or 0) < 60
     assert source.counters.invalid == {"Suricata ended by itself": 1}
+
+
+def test_a_signature_that_does_not_load_is_told_and_the_others_work(inside: SuricataTable, tmp_path: Path) -> None:
+    rules = tmp_path / "local.rules"
+    rules.write_text(
+        'alert dns any any -> any any (msg:"any name"; dns.query; content:"."; sid:9900001;)\n'
+        'alert tcp any any -> any any (msg:"broken"; no_such_keyword; sid:9900002;)\n'
+    )
+    state = tmp_path / "state"
+    settings = msgspec.structs.replace(inside, own_rules=False, rules=(str(rules),))
+    source = SuricataSource.live("swl0", state, settings=settings)
+    found: list[Event] = []
+    sent = False
+    for events in source.read():
+        found += events
+        if not sent and has_started(state):
+            send(WEB)
+            sent = True
+        elif datasets(found)[Dataset.SIGNAL] and not events:
+            source.stop()
+    told = [event.message or "" for event in found if event.health_condition == "rules"]
+    assert len(told) == 1
+    assert "no_such_keyword" in told[0]
+    assert (source.counters.rules, source.counters.rules_failed) == (1, 1)
 
 
 def test_what_an_earlier_run_did_not_read_comes_first(inside: SuricataTable, tmp_path: Path) -> None:
