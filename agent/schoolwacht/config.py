@@ -22,6 +22,9 @@ import msgspec
 
 from schoolwacht.errors import ConfigError
 
+#: Bytes of a configuration or secret file at most.
+FILE_MAX = 1 << 20
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 _AT = re.compile(r" - at `\$(?P<place>[^`]*)`$")
@@ -32,11 +35,9 @@ _MISSING = re.compile(r"^Object missing required field `(?P<name>[^`]*)`")
 def load(path: Path, tree: type[T]) -> T:
     """Read ``path`` as TOML into ``tree``. Raises ConfigError naming the file, the line or the setting."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("is no UTF-8 text", path=str(path)) from error
     return parse(text, tree, path=str(path))
 
 
@@ -47,6 +48,8 @@ def parse(text: str, tree: type[T], *, path: str = "configuration") -> T:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         raise ConfigError(f"no TOML: {error}", path=path, line=int(line[1]) if line else None) from error
+    except (RecursionError, ValueError) as error:  # nested a thousand deep; a number of thousands of digits
+        raise ConfigError(f"no TOML that can be read: {error}", path=path) from error
     try:
         return msgspec.convert(values, tree, str_keys=True)
     except msgspec.ValidationError as error:
@@ -65,13 +68,25 @@ def secret(variable: str, *, file: Path | None, setting: str) -> str:
     try:
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             raise ConfigError(f"others can read it: chmod 600 {file}", path=str(file), field=setting)
-        return file.read_text(encoding="utf-8").strip()
+        return _text(file).strip()
     except OSError as error:
         raise ConfigError(
             f"cannot be read: {error.strerror} (or set the environment variable {variable})",
             path=str(file),
             field=setting,
         ) from error
+
+
+def _text(path: Path) -> str:
+    """The text of a file or pipe, which must end within :data:`FILE_MAX`. Raises ConfigError, OSError."""
+    with path.open("rb") as file:
+        data = file.read(FILE_MAX + 1)
+    if len(data) > FILE_MAX:
+        raise ConfigError(f"is larger than {FILE_MAX >> 20} MiB: this is no configuration", path=str(path))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError("is no UTF-8 text", path=str(path)) from error
 
 
 class Setting(NamedTuple):

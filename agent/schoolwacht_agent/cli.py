@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from schoolwacht.errors import SchoolwachtError
+from schoolwacht.command import DONE, FAILED, INTERRUPTED, WRONG, perform, say
 from schoolwacht_agent import app, config, doctor, logs, replay, status
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
@@ -20,7 +19,7 @@ from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.standpoint.settings import StandpointTable
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+PROGRAM = "schoolwacht-agent"
 DEFAULT_CONFIG = Path("/etc/schoolwacht/agent.toml")
 
 _RUN = """\
@@ -69,24 +68,13 @@ exit codes:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
-    try:
-        code = command(arguments)
-        sys.stdout.flush()
-    except SchoolwachtError as error:
-        _say(str(error))
-        return FAILED
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python must not complain about it at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except OSError as error:
-        _say(f"{error.filename or 'the system'}: {error.strerror or error}")
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return code
+
+    def work() -> int:
+        arguments = parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+
+    return perform(PROGRAM, work)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="schoolwacht-agent",
         description="The Schoolwacht agent: captures at a school, keeps events on disk and delivers them.",
-        epilog="`schoolwacht-agent COMMAND --help` has examples and exit codes.",
+        epilog="`schoolwacht-agent COMMAND --help` has examples and exit codes. Output that cannot be written is 1.",
     )
     made.add_argument("--version", action="version", version=f"schoolwacht-agent {version('schoolwacht')}")
     commands = made.add_subparsers(metavar="COMMAND", required=True)
@@ -247,7 +235,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"schoolwacht-agent: {text}", file=sys.stderr)
+    say(PROGRAM, text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """``schoolwacht-collector``: make, run and look after a collector.
 
-Exit status: 0 done; 1 it could not be done, and standard error says why (``doctor``: a fault was found); 2 wrong use;
-130 interrupted.
+Exit status: 0 done; 1 it could not be done or its output cannot be written, and standard error says why (``doctor``:
+a fault was found); 2 wrong use; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from schoolwacht.errors import ConfigError, SchoolwachtError
+from schoolwacht.command import perform
+from schoolwacht.errors import ConfigError
 from schoolwacht_collector import app, config, doctor, logs, register, registry, secret
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
@@ -34,22 +35,21 @@ _EXAMPLES = """examples:
   schoolwacht-collector schools ndc-sensor --schools-file schools.csv
   schoolwacht-collector doctor --json
 
-exit status: 0 done, 1 it could not be done (doctor: a fault was found), 2 wrong use, 130 interrupted"""
+exit status: 0 done, 1 it could not be done or its output cannot be written (doctor: a fault was found), 2 wrong use,
+130 interrupted"""
 _logger = logging.getLogger("schoolwacht_collector.cli")  # also when it runs as __main__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    logs.configure(verbose=options.verbose)
-    try:
+
+    def work() -> int:
+        options = _parser().parse_args(arguments)
+        logs.configure(verbose=options.verbose)
         status: int = options.run(options)
-    except SchoolwachtError as error:
-        print(f"schoolwacht-collector: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return status
+        return status
+
+    return perform("schoolwacht-collector", work)
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -61,11 +61,12 @@ def load_indicators(
     Raises IndicatorError if the file cannot be read at all.
     """
     try:
-        if path.stat().st_size > FILE_MAX:
-            raise IndicatorError(f"is larger than {FILE_MAX >> 20} MiB; split it", path=str(path))
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(FILE_MAX + 1)  # also where the size is not known beforehand: a pipe, a device
     except OSError as error:
         raise IndicatorError(f"cannot be read: {error.strerror}", path=str(path)) from error
+    if len(raw) > FILE_MAX:
+        raise IndicatorError(f"is larger than {FILE_MAX >> 20} MiB; split it", path=str(path))
     return parse_indicators(raw, path=str(path), now=now, provider=provider)
 
 

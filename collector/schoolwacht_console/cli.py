@@ -19,6 +19,7 @@ from msgspec import structs
 from rich.console import Console
 from rich.table import Table
 
+from schoolwacht.command import perform, say
 from schoolwacht.errors import SchoolwachtError
 from schoolwacht.nest import nest
 from schoolwacht_collector.indicators import COLUMNS, CONFIDENCES, load_indicators
@@ -31,13 +32,14 @@ from schoolwacht_console.line import Stopped
 from schoolwacht_console.moments import iso
 
 URL_VARIABLE = "SCHOOLWACHT_URL"
-DONE, REFUSED, WRONG_USE, UNREACHABLE, INTERRUPTED, STOPPED = 0, 1, 2, 3, 130, 143
+PROGRAM = "schoolwacht"
+DONE, REFUSED, WRONG_USE, UNREACHABLE, STOPPED = 0, 1, 2, 3, 143
 #: Statuses that say the request itself was wrong, not what it asked for.
 _WRONG_USE_STATUSES = frozenset({0, 400, 413, 415, 422})
 _EXIT_CODES = """\
 exit codes:
   0    done (also if nothing was found)
-  1    the collector refused, or there is no such alert
+  1    the collector refused, there is no such alert, or the output cannot be written
   2    wrong use: an option, a query, a time or a file that cannot be understood
   3    nothing answers where the collector should be
   130  interrupted (143: by SIGTERM)
@@ -58,17 +60,14 @@ _Run = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    arguments = parser().parse_args(_with_default(list(sys.argv[1:] if argv is None else argv)))
+    return perform(PROGRAM, lambda: _work(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _work(argv: list[str]) -> int:
+    arguments = parser().parse_args(_with_default(argv))
     run: _Run = arguments.run
     try:
-        code = run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter would complain once more when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return run(arguments)
     except Stopped:
         return STOPPED
     except UnreachableError as error:
@@ -77,7 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, WRONG_USE if error.status in _WRONG_USE_STATUSES else REFUSED)
     except SchoolwachtError as error:
         return _fail(error, WRONG_USE)
-    return code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -286,7 +284,7 @@ def _add_indicator(arguments: argparse.Namespace) -> int:
 def _import_indicators(arguments: argparse.Namespace) -> int:
     found, faults = load_indicators(arguments.file)
     for fault in faults:
-        sys.stderr.write(f"schoolwacht: {inert(str(fault))}\n")
+        say(PROGRAM, inert(str(fault)))
     client = Client(arguments.url)
     for start in range(0, len(found), _IMPORT_AT_ONCE):
         client.post("/indicators", {"indicators": [_columns(each) for each in found[start : start + _IMPORT_AT_ONCE]]})
@@ -338,7 +336,7 @@ def _login_name() -> str:
 
 
 def _fail(error: SchoolwachtError, code: int) -> int:
-    sys.stderr.write(f"schoolwacht: {inert(str(error))}\n")
+    say(PROGRAM, inert(str(error)))
     return code
 
 

@@ -36,9 +36,14 @@ class Client:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in _CONNECTIONS or not parts.hostname:
-            raise RefusedError(0, f"{url!r} is no address of a console; write {DEFAULT_URL}", field="--url")
+        try:
+            parts = urlsplit(url)
+            # Both raise ValueError where there is no such thing.
+            known = bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
+        except ValueError:
+            known = False
+        if not known or parts.scheme not in _CONNECTIONS:
+            raise RefusedError(0, f"{url!a} is no address of a console; write {DEFAULT_URL}", field="--url")
         self._url = url.rstrip("/")
         self._scheme = parts.scheme
         self._host = parts.netloc
