@@ -1,15 +1,19 @@
 """An HTTP listener that survives slow and silent clients.
 
 Promise: a connection without a whole request is closed after ``idle`` seconds, whether it sent nothing or half a
-header; no body is inflated; a stop waits for the requests that are being answered. Limits: plain HTTP.
+header; no body is inflated; a stop waits for the requests that are being answered. What is no HTTP gets its 400 and
+is counted, not logged each time: anybody can send it. Limits: plain HTTP.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from contextlib import AsyncExitStack
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from schoolwacht.errors import ConfigError
 from schoolwacht_collector.config import address
@@ -17,6 +21,33 @@ from schoolwacht_collector.config import address
 #: Seconds that a refused request's unread body is waited for.
 _LINGER = 2.0
 _BACKLOG = 1024
+#: Seconds between two lines about clients that do not speak HTTP.
+_SAY_EVERY = 60.0
+_logger = logging.getLogger(__name__)
+
+
+class ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log of one listener, where faults of clients are no errors of ours.
+
+    ``malformed`` counts the requests that were none; a line a minute tells of them. Everything else passes.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(_logger, {})
+        self.malformed = 0
+        self._where = where
+        self._said = -_SAY_EVERY
+
+    def log(self, level: int, msg: object, *args: object, exc_info: object = None, **rest: object) -> None:
+        """Count a client's fault, or log (debug, exception and all others come here)."""
+        if not isinstance(exc_info, HttpProcessingError) or exc_info.code >= 500:
+            super().log(level, msg, *args, exc_info=exc_info, **rest)  # type: ignore[arg-type] # as they came
+            return
+        self.malformed += 1
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY:
+            self._said = now
+            _logger.info("%s: %d requests so far were no HTTP", self._where, self.malformed)
 
 
 async def listen(
@@ -38,6 +69,7 @@ async def listen(
     runner = web.AppRunner(
         application,
         access_log=None,
+        logger=ServerLog(field),
         keepalive_timeout=idle,
         lingering_time=_LINGER,
         auto_decompress=False,
