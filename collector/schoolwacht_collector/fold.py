@@ -19,8 +19,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from schoolwacht.event import Direction, clip
+from schoolwacht.identity import identify
 from schoolwacht_collector import tlp
-from schoolwacht_collector.identity import identify
 from schoolwacht_collector.index.port import Row, Tally
 from schoolwacht_collector.records import Alert, AlertState
 from schoolwacht_collector.score import severity_of

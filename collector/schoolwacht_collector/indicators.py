@@ -25,10 +25,10 @@ import msgspec
 
 from schoolwacht.errors import IndicatorError
 from schoolwacht.event import KEYWORD_MAX, TEXT_MAX
+from schoolwacht.indicators import IndicatorType, indicator_id
 from schoolwacht_collector import tlp
-from schoolwacht_collector.identity import identify
 from schoolwacht_collector.match.values import guess_type, normalise, printable
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht_collector.records import Indicator
 
 FILE_MAX = 256 << 20
 COLUMNS = ("type", "value", "provider", "description", "confidence", "tlp", "valid_until")
@@ -99,7 +99,7 @@ def make_indicator(fields: Mapping[str, str], *, now: datetime, provider: str = 
     kind = _type(given["type"]) if given.get("type") else guess_type(value)
     value = normalise(kind, value)
     return Indicator(
-        id=identify(kind.value, value)[:20],
+        id=indicator_id(kind, value),
         timestamp=now,
         type=kind,
         value=value,

@@ -28,6 +28,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from schoolwacht.errors import StoreError, WireError
 from schoolwacht.event import Event
+from schoolwacht.known_bad import MOST
 from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, encode_reply, open_batch
 from schoolwacht_collector.admission import Flight, Room, Turns
 from schoolwacht_collector.config import Settings
@@ -39,7 +40,6 @@ from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
 from schoolwacht_collector.records import Agent
 from schoolwacht_collector.registry import Refusal, Registry
-from schoolwacht_collector.signals import MOST
 from schoolwacht_collector.stamp import Bounds, Stamper
 
 #: Seconds that work may hold the loop before others get a turn.

@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from schoolwacht.match import GRACE, IndicatorSet
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
-from schoolwacht_collector.match.indicators import GRACE, IndicatorSet
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import Indicator
 

@@ -14,10 +14,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from schoolwacht.event import Dataset, Event
+from schoolwacht.known_bad import MOST, RULESET
+from schoolwacht.match import IndicatorSet
 from schoolwacht.wire import Opened, Verdict, decode_slices, encode_event
 from schoolwacht_collector.index.port import Outcome
-from schoolwacht_collector.match.indicators import IndicatorSet
-from schoolwacht_collector.signals import MOST, complete_signal, signals_of
+from schoolwacht_collector.signals import complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
 
 #: What the second and further signals of the events of a batch may weigh together, as :attr:`Prepared.weight` counts.
@@ -32,7 +33,8 @@ class Prepared:
     """A batch ready for the store.
 
     ``documents[i]`` (an event, or a signal made of it) belongs to the item at ``owners[i]``; an event stands before
-    its signals. ``rejected`` holds the reason, and ``raw`` the bytes, of the items that go no further.
+    its signals. An agent's signal of an indicator gives way to the collector's own.
+    ``rejected`` holds the reason, and ``raw`` the bytes, of the items that go no further.
     ``weight`` is what the signals weigh (one each, and one for each KiB of their event), ``further`` the part of it
     that is not the first of its event. ``unsignalled`` counts hits of indicators that got no signal of their own.
     """
@@ -124,9 +126,13 @@ def verdicts(prepared: Prepared, outcomes: Sequence[Outcome]) -> Verdicts:
 def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet, *, size: int) -> None:
     if event.event_dataset is Dataset.SIGNAL:
         complete_signal(event)
-    prepared.documents.append(event)
-    prepared.owners.append(place)
-    hits = indicators.match(event)
+        # What an agent's own match was is looked up again: its word on an indicator is not taken.
+        hits = indicators.look(event) if event.rule_ruleset == RULESET else []
+    else:
+        hits = indicators.match(event)
+    if not hits or event.event_dataset is not Dataset.SIGNAL:
+        prepared.documents.append(event)
+        prepared.owners.append(place)
     if hits:
         # What a signal copies of its event is written once more by the store.
         each = 1 + (size >> 10)

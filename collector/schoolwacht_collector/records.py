@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.port import Kind
 
 
@@ -142,19 +143,6 @@ class Agent(Struct, frozen=True, omit_defaults=True, kw_only=True):
     #: Totals since enrolment, as the collector counted them.
     stored: int = field(default=0, name="agent.stored")
     rejected: int = field(default=0, name="agent.rejected")
-
-
-class IndicatorType(StrEnum):
-    """What an indicator is compared with."""
-
-    ADDRESS = "address"
-    NETWORK = "network"
-    DOMAIN = "domain"
-    JA3 = "ja3"
-    JA4 = "ja4"
-    CERTIFICATE_SHA1 = "certificate-sha1"
-    CERTIFICATE_SHA256 = "certificate-sha256"
-    CERTIFICATE_NAME = "certificate-name"
 
 
 class Indicator(Struct, frozen=True, omit_defaults=True, kw_only=True):

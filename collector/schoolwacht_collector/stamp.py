@@ -41,7 +41,7 @@ OWN_TAGS = frozenset({CLAMPED})
 #: What an agent may say of a signal's traffic (ECS event.type): Suricata's verdict.
 VERDICTS = (["allowed"], ["denied"])
 #: Rule sets whose signals the collector makes itself.
-OWN_RULESETS = frozenset({"indicator", "sigma", "correlation"})
+OWN_RULESETS = frozenset({"sigma", "correlation"})
 
 _ID_BYTES = 10
 _ZONE = re.compile(r"[\w][\w .-]{0,62}")

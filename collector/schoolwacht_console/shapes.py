@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from schoolwacht_collector.records import Alert, AlertState, Indicator, IndicatorType, School
+from schoolwacht.indicators import IndicatorType
+from schoolwacht_collector.records import Alert, AlertState, Indicator, School
 
 
 class Found(Struct, frozen=True):

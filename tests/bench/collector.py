@@ -37,6 +37,7 @@ from aiohttp import web
 
 from schoolwacht.derive import derive
 from schoolwacht.event import Event
+from schoolwacht.match import IndicatorSet
 from schoolwacht.wire import BATCH_TYPE, LIMITS, Verdict, decode_batch, open_batch
 from schoolwacht_agent.config import EngineName
 from schoolwacht_collector.config import local
@@ -46,7 +47,6 @@ from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Outcome
 from schoolwacht_collector.intake import Intake
 from schoolwacht_collector.listener import listen
-from schoolwacht_collector.match.indicators import IndicatorSet
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.prepare import prepare
 from schoolwacht_collector.records import School

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from schoolwacht.event import Dataset, Event
+from schoolwacht.match import IndicatorSet
 from schoolwacht_collector.indicators import make_indicator
-from schoolwacht_collector.match.indicators import IndicatorSet
 from schoolwacht_collector.records import Indicator
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import zstandard
 
 from schoolwacht.event import Event
+from schoolwacht.indicators import IndicatorType
 from schoolwacht.wire import encode_batch, encode_event
 from schoolwacht_agent.config import EngineName, SourceTable, SuricataTable
 from schoolwacht_agent.sources import SOURCES
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht_collector.records import Indicator
 
 _TIMES = ("timestamp", "event_start", "event_end")
 

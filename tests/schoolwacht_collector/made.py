@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from schoolwacht.event import Dataset, Direction, Event
+from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.fold import Evidence, begin, fold
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store, Tally
 from schoolwacht_collector.indicators import make_indicator
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import Alert, Indicator, IndicatorType
+from schoolwacht_collector.records import Alert, Indicator
 from schoolwacht_collector.signals import complete_signal
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

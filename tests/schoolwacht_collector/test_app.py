@@ -16,6 +16,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from schoolwacht.errors import ConfigError, StoreError
+from schoolwacht.indicators import IndicatorType
 from schoolwacht.wire import Verdict
 from schoolwacht_collector import secret
 from schoolwacht_collector.app import Collector, running
@@ -24,7 +25,7 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search
 from schoolwacht_collector.index.settings import ElasticsearchSettings
 from schoolwacht_collector.notify.port import Attempt
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import Indicator, IndicatorType, Severity
+from schoolwacht_collector.records import Indicator, Severity
 from schoolwacht_collector.registry import enrol
 from schoolwacht_collector.tlp import Tlp
 from tests.schoolwacht_collector.index.stores import wipe

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.errors import IndicatorError
+from schoolwacht.indicators import IndicatorType
 from schoolwacht.nest import nest
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.indicators import load_indicators, parse_indicators
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht_collector.records import Indicator
 from tests.schoolwacht_collector.made import NOW
 
 

@@ -18,6 +18,7 @@ from blockbuster import blockbuster_ctx
 
 from schoolwacht.errors import StoreError
 from schoolwacht.event import Dataset, Event
+from schoolwacht.indicators import IndicatorType
 from schoolwacht.wire import BATCH_TYPE, LIMITS, Verdict, encode_batch, encode_event
 from schoolwacht_collector.admission import LEAST
 from schoolwacht_collector.config import LimitSettings
@@ -25,7 +26,7 @@ from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Outcome, Store
 from schoolwacht_collector.index.settings import SqliteSettings
 from schoolwacht_collector.index.sqlite.store import SqliteStore
-from schoolwacht_collector.records import Indicator, IndicatorType, School
+from schoolwacht_collector.records import Indicator, School
 from schoolwacht_collector.registry import LIFE, Registry, set_enabled
 from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, Served, batch, deliver, flow, post, serving
 
@@ -508,7 +509,8 @@ async def test_hits_without_a_signal_of_their_own_are_counted(
         [Indicator(id=each, timestamp=NOW, type=IndicatorType.ADDRESS, value=each) for each in addresses],
     )
     async with serving(store, tmp_path) as served:
-        reply = await deliver(served.url, await served.enrolled(), [flow(dns_resolved_ip=addresses)] * 5)
+        events = [flow(source_port=50_000 + place, dns_resolved_ip=addresses) for place in range(5)]
+        reply = await deliver(served.url, await served.enrolled(), events)
         assert reply.verdicts == [Verdict.DELIVERED] * 5
         assert len(await served.rows()) == 5
         signals = len(await served.rows(Kind.SIGNAL))

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from schoolwacht.errors import StoreError
+from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Page, Search
 from schoolwacht_collector.matching import Matching
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht_collector.records import Indicator
 from tests.schoolwacht_collector.serving import NOW, flow
 
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
+from schoolwacht.indicators import IndicatorType
+from schoolwacht.match import Hit, IndicatorSet, in_memory
 from schoolwacht.wire import LIMITS, SLICE, Opened, Verdict, decode_event, encode_event
 from schoolwacht_collector.index.port import Outcome
-from schoolwacht_collector.match.indicators import Hit, IndicatorSet
 from schoolwacht_collector.prepare import FURTHER, Prepared, prepare, verdicts
-from schoolwacht_collector.records import Agent, Indicator, IndicatorType
+from schoolwacht_collector.records import Agent, Indicator
 from schoolwacht_collector.stamp import BatchStamp, Bounds, Stamper
 from tests.schoolwacht_collector.serving import EPOCH, NOW, SCHOOL, SECRET, flow
 
@@ -100,6 +101,33 @@ def test_signals_of_a_large_event_weigh_more() -> None:
     assert weights == [1, 3]
 
 
+def agents_signal(**more: object) -> Event:
+    """What an agent makes of its own match of a flow to BAD."""
+    claims = {"threat_indicator_id": "forged", "threat_indicator_name": "forged.example"}
+    named = {"rule_id": "D24", "rule_ruleset": "indicator", "signal_detection": "D24", "signal_severity": "Critical"}
+    return flow(**({"event_dataset": Dataset.SIGNAL, "destination_ip": BAD} | named | claims | more))
+
+
+def test_a_match_that_the_agent_found_too_is_one_signal() -> None:
+    prepared = prepared_of([agents_signal(), flow(destination_ip=BAD)])
+    assert prepared.owners == [0, 1, 1]
+    first, event, second = prepared.documents
+    assert first.event_id == second.event_id != event.event_id
+    assert first.signal_key == second.signal_key
+
+
+def test_what_an_agent_claims_of_an_indicator_gives_way_to_what_the_collector_knows() -> None:
+    (signal,) = prepared_of([agents_signal()]).documents
+    assert (signal.threat_indicator_id, signal.threat_indicator_name) == ("i1", BAD)
+    assert signal.signal_severity == "Major"
+
+
+def test_a_match_of_an_indicator_that_only_the_agent_has_is_kept_without_its_claims() -> None:
+    (signal,) = prepared_of([agents_signal(destination_ip="192.0.2.77")]).documents
+    assert (signal.signal_detection, signal.threat_indicator_id) == ("D24", None)
+    assert signal.signal_entity == "10.0.0.7"
+
+
 def test_a_signal_of_an_agent_is_completed() -> None:
     signal = flow(event_dataset=Dataset.SIGNAL, rule_id="2019", rule_ruleset="suricata", signal_key="forged")
     document = prepared_of([signal]).documents[0]
@@ -123,7 +151,7 @@ def test_a_sequence_that_occurs_twice_is_taken_once() -> None:
 
 
 def test_an_event_that_breaks_a_step_is_set_aside_alone(caplog: pytest.LogCaptureFixture) -> None:
-    prepared = prepared_of([flow(), flow(source_port=666), flow()], indicators=Breaking(()))
+    prepared = prepared_of([flow(), flow(source_port=666), flow()], indicators=Breaking(in_memory(())))
     assert prepared.owners == [0, 2]
     assert prepared.rejected[1].startswith("the collector failed")
     assert "an event cannot be processed" in caplog.text

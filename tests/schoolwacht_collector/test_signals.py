@@ -4,10 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from schoolwacht.event import Dataset, Direction, Event
+from schoolwacht.known_bad import MOST
+from schoolwacht.match import IndicatorSet
 from schoolwacht_collector.index import documents
-from schoolwacht_collector.match.indicators import IndicatorSet
 from schoolwacht_collector.records import Indicator
-from schoolwacht_collector.signals import MOST, complete_signal, entity_of, key_of, signals_of
+from schoolwacht_collector.signals import complete_signal, entity_of, key_of, signals_of
 from tests.schoolwacht_collector.made import NOW, indicator, signal
 
 JA3 = "e7d705a3286e19ea42f587b344ee6865"

@@ -343,7 +343,7 @@ def test_a_canonical_address_means_the_same(address: ipaddress.IPv4Address | ipa
 
 
 def test_a_signal_of_a_rule_set_of_the_collector_is_rejected() -> None:
-    signal = flow(event_dataset=Dataset.SIGNAL, rule_id="D24", rule_ruleset="indicator")
+    signal = flow(event_dataset=Dataset.SIGNAL, rule_id="X1", rule_ruleset="correlation")
     assert (batch_stamp().stamp(signal, 1) or "").startswith("rule.ruleset:")
 
 

@@ -19,7 +19,7 @@ import idna
 from schoolwacht.domains import split
 from schoolwacht.errors import IndicatorError
 from schoolwacht.event import KEYWORD_MAX
-from schoolwacht_collector.records import IndicatorType
+from schoolwacht.indicators import IndicatorType
 
 #: The widest networks that are taken, as prefix lengths. A provider has a /32 of IPv6, rarely more; 2001::/16 alone
 #: holds thousands of them.

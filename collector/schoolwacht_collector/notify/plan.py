@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from schoolwacht.errors import Conflict
+from schoolwacht.identity import identify
 from schoolwacht_collector import tlp
-from schoolwacht_collector.identity import identify
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store, Versioned
 from schoolwacht_collector.notify.body import Reason, body_of, count_in
 from schoolwacht_collector.notify.port import Notifier

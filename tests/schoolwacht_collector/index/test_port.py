@@ -9,10 +9,11 @@ import pytest
 
 from schoolwacht.errors import Conflict, QueryError, StoreError
 from schoolwacht.event import Dataset
+from schoolwacht.indicators import IndicatorType
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index.port import SECTOR, Kind, Scope, Search, Store, Tally
 from schoolwacht_collector.query.ast import All, And, Equals, Exists, Not, OneOf, Or
-from schoolwacht_collector.records import Indicator, IndicatorType, Lease
+from schoolwacht_collector.records import Indicator, Lease
 from tests.schoolwacht_collector.index.stores import NOON, event, fill, found, ids, settle
 
 

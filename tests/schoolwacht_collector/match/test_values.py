@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schoolwacht.errors import IndicatorError
+from schoolwacht.indicators import IndicatorType as Type
 from schoolwacht_collector.match.values import guess_type, normalise
-from schoolwacht_collector.records import IndicatorType as Type
 
 JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
 

@@ -21,7 +21,9 @@ late from a spool is judged by what was known of its own hour. ``build`` leaves 
 
 Limits: signals are not matched (the traffic's own event is), nor health. A set is never changed: to change it, build
 another and assign it; a match that is under way finishes with the old one. It belongs to one thread, because
-its caches do; they hold the addresses and names asked last, at most :data:`CACHED` each.
+its caches do; they hold the addresses and names asked last, at most ``cached`` each.
+
+The collector holds a set in dictionaries, an agent in a file that it maps (:class:`Tables`).
 """
 
 from __future__ import annotations
@@ -30,12 +32,10 @@ import re
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
-
-from pytricia import PyTricia
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht.indicators import IndicatorType, Listed
 
 GRACE = timedelta(days=14)
 CACHED = 65_536
@@ -45,78 +45,149 @@ _COMMON_NAME = re.compile(r"(?:^|[,/+;])\s*CN\s*=\s*((?:\\.|[^,/+;\\])*)", re.IG
 _ESCAPE = re.compile(r"\\(.)")
 _UNMATCHED = frozenset({Dataset.SIGNAL, Dataset.HEALTH})
 
-Found: TypeAlias = tuple[Indicator, ...]
+Found: TypeAlias = tuple[Listed, ...]
 _NOTHING: Found = ()
 
 
 class Hit(NamedTuple):
     """An indicator found in an event: the field (dotted ECS name) and the value that stood there."""
 
-    indicator: Indicator
+    indicator: Listed
     field: str
     value: str
 
 
+K_contra = TypeVar("K_contra", contravariant=True)
+
+
+class Table(Protocol[K_contra]):
+    """Finds an indicator by its key; a dictionary is one."""
+
+    def get(self, key: K_contra, /) -> Listed | None: ...
+
+
+class Tables(NamedTuple):
+    """Where a set looks things up.
+
+    ``addresses`` by packed address, ``networks`` by packed network and the byte of its prefix length, the others by
+    text. ``lengths4`` and ``lengths6`` are the prefix lengths that occur, longest first; ``labels`` the number of
+    labels of the longest domain.
+    """
+
+    addresses: Table[bytes]
+    networks: Table[bytes]
+    domains: Table[str]
+    ja3: Table[str]
+    ja4: Table[str]
+    certificates: Table[str]
+    certificate_names: dict[str, Listed]
+    lengths4: tuple[int, ...]
+    lengths6: tuple[int, ...]
+    labels: int
+    size: int
+
+
+def in_memory(indicators: Iterable[Listed]) -> Tables:
+    """Tables as dictionaries."""
+    values: dict[IndicatorType, dict[str, Listed]] = {kind: {} for kind in IndicatorType}
+    for indicator in indicators:
+        values[indicator.type][indicator.value] = indicator
+    networks = {network_key(value): each for value, each in values[IndicatorType.NETWORK].items()}
+    lengths4, lengths6 = lengths_of(networks)
+    domains = values[IndicatorType.DOMAIN]
+    return Tables(
+        addresses={packed(value): each for value, each in values[IndicatorType.ADDRESS].items()},
+        networks=networks,
+        domains=domains,
+        ja3=values[IndicatorType.JA3],
+        ja4=values[IndicatorType.JA4],
+        certificates=values[IndicatorType.CERTIFICATE_SHA1] | values[IndicatorType.CERTIFICATE_SHA256],
+        certificate_names=values[IndicatorType.CERTIFICATE_NAME],
+        lengths4=lengths4,
+        lengths6=lengths6,
+        labels=max((name.count(".") + 1 for name in domains), default=0),
+        size=sum(len(each) for each in values.values()),
+    )
+
+
+def network_key(network: str) -> bytes:
+    """The key of a network in its normal form: packed address and prefix length."""
+    address, _, length = network.partition("/")
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address) + bytes([int(length)])
+
+
+def lengths_of(networks: Iterable[bytes]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The prefix lengths of both families that occur among keys of networks, longest first."""
+    lengths: tuple[set[int], set[int]] = (set(), set())
+    for key in networks:
+        lengths[len(key) > 5].add(key[-1])
+    return tuple(sorted(lengths[0], reverse=True)), tuple(sorted(lengths[1], reverse=True))
+
+
 class IndicatorSet:
-    """A set of indicators, ready to match. Make one with :meth:`build`."""
+    """A set of indicators, ready to match. Make one with :meth:`build`, or over tables.
+
+    Args:
+        tables: where to look.
+        cached: addresses and names held with their answers, each.
+    """
 
     __slots__ = (
         "_addresses",
         "_below",
         "_by_address",
         "_by_name",
+        "_cached",
         "_certificate_names",
         "_certificates",
         "_domains",
         "_ja3",
         "_ja4",
         "_labels",
-        "_networks4",
-        "_networks6",
+        "_masks4",
+        "_masks6",
+        "_networks",
         "size",
     )
 
-    def __init__(self, indicators: Iterable[Indicator]) -> None:
-        values: dict[IndicatorType, dict[str, Indicator]] = {kind: {} for kind in IndicatorType}
-        for indicator in indicators:
-            values[indicator.type][indicator.value] = indicator
-        self.size = sum(len(each) for each in values.values())
-        self._addresses = {packed(value): each for value, each in values[IndicatorType.ADDRESS].items()}
-        # One trie a family: a single one of 128 bits finds 102:300::1 below 1.2.3.0/24.
-        self._networks4 = PyTricia(32)
-        self._networks6 = PyTricia(128, socket.AF_INET6)
-        for value, indicator in values[IndicatorType.NETWORK].items():
-            (self._networks6 if ":" in value else self._networks4)[value] = indicator
-        self._domains = values[IndicatorType.DOMAIN]
+    def __init__(self, tables: Tables, *, cached: int = CACHED) -> None:
+        self.size = tables.size
+        self._addresses, self._networks = tables.addresses, tables.networks
+        self._masks4 = tuple((32 - length, bytes([length])) for length in tables.lengths4)
+        self._masks6 = tuple((128 - length, bytes([length])) for length in tables.lengths6)
+        self._domains = tables.domains
         # No name needs to be tried by more labels than the longest indicator has.
-        self._labels = max((name.count(".") + 1 for name in self._domains), default=0)
-        self._ja3 = values[IndicatorType.JA3]
-        self._ja4 = values[IndicatorType.JA4]
-        self._certificates = values[IndicatorType.CERTIFICATE_SHA1] | values[IndicatorType.CERTIFICATE_SHA256]
-        self._certificate_names = values[IndicatorType.CERTIFICATE_NAME]
-        self._below: dict[str, list[Indicator]] = {}
+        self._labels = tables.labels
+        self._ja3, self._ja4 = tables.ja3, tables.ja4
+        self._certificates, self._certificate_names = tables.certificates, tables.certificate_names
+        self._below: dict[str, list[Listed]] = {}
         for value, indicator in self._certificate_names.items():
             first, _, rest = value.partition(".")
             if rest and first != "*":
                 self._below.setdefault(rest, []).append(indicator)
+        self._cached = cached
         self._by_address: dict[str, Found] = {}
         self._by_name: dict[str, Found] = {}
 
     @classmethod
-    def build(cls, indicators: Iterable[Indicator], *, now: datetime | None = None) -> IndicatorSet:
-        """A set of normal, checked indicators (:mod:`schoolwacht_collector.indicators`); of one id the last counts.
+    def build(cls, indicators: Iterable[Listed], *, now: datetime | None = None) -> IndicatorSet:
+        """A set of normal, checked indicators; of one value the last counts.
 
         Args:
             indicators: those of the store or of a file.
             now: what expired more than :data:`GRACE` before it is left out; the clock's time if None.
         """
         limit = (datetime.now(UTC) if now is None else now) - GRACE
-        return cls(each for each in indicators if each.valid_until is None or each.valid_until > limit)
+        return cls(in_memory(each for each in indicators if each.valid_until is None or each.valid_until > limit))
 
-    def match(self, event: Event) -> list[Hit]:  # noqa: C901, PLR0912 - unrolled: a loop over fields costs 2 µs
+    def match(self, event: Event) -> list[Hit]:
         """The indicators that an event holds, in order of its fields; each once, with the first field."""
         if event.event_dataset in _UNMATCHED:
             return []
+        return self.look(event)
+
+    def look(self, event: Event) -> list[Hit]:  # noqa: C901, PLR0912 - unrolled: a loop over fields costs 2 µs
+        """Like :meth:`match`, whatever the event is about: for a signal that an agent made of its own match."""
         found: list[tuple[Found, str, str]] = []
         by_address = self._by_address
         if (value := event.source_ip) is not None:
@@ -145,12 +216,12 @@ class IndicatorSet:
                 hits = by_address.get(value)
                 if hits := self._of_address(value) if hits is None else hits:
                     found.append((hits, "dns.resolved_ip", value))
-        if (value := event.tls_client_ja3) is not None and value in self._ja3:
-            found.append(((self._ja3[value],), "tls.client.ja3", value))
-        if (value := event.nsm_tls_ja4) is not None and value in self._ja4:
-            found.append(((self._ja4[value],), "nsm.tls.ja4", value))
-        if (value := event.tls_server_ja3s) is not None and value in self._ja3:
-            found.append(((self._ja3[value],), "tls.server.ja3s", value))
+        if (value := event.tls_client_ja3) is not None and (one := self._ja3.get(value)) is not None:
+            found.append(((one,), "tls.client.ja3", value))
+        if (value := event.nsm_tls_ja4) is not None and (one := self._ja4.get(value)) is not None:
+            found.append(((one,), "nsm.tls.ja4", value))
+        if (value := event.tls_server_ja3s) is not None and (one := self._ja3.get(value)) is not None:
+            found.append(((one,), "tls.server.ja3s", value))
         if (value := event.tls_server_hash_sha1) is not None:
             self._certificate(value, "tls.server.hash.sha1", found)
         if (value := event.tls_server_hash_sha256) is not None:
@@ -161,7 +232,7 @@ class IndicatorSet:
 
     def _of_address(self, text: str) -> Found:
         """Hits of an address that is not in the cache; text that is no address hits nothing."""
-        found: list[Indicator] = []
+        found: list[Listed] = []
         try:
             address = packed(text)
         except (OSError, ValueError):
@@ -169,18 +240,20 @@ class IndicatorSet:
         if address:
             if (exact := self._addresses.get(address)) is not None:
                 found.append(exact)
-            networks = self._networks4 if len(address) == 4 else self._networks6
-            key = networks.get_key(address)
-            while key is not None:  # the narrowest network first, then those around it
-                found.append(networks[key])
-                key = networks.parent(key)
-        return _remember(self._by_address, text, tuple(found))
+            size = len(address)
+            masks = self._masks4 if size == 4 else self._masks6
+            number = int.from_bytes(address, "big") if masks else 0
+            for shift, length in masks:  # the narrowest network first, then those around it
+                key = (number >> shift << shift).to_bytes(size, "big") + length
+                if (around := self._networks.get(key)) is not None:
+                    found.append(around)
+        return self._remember(self._by_address, text, tuple(found))
 
     def _of_name(self, name: str) -> Found:
         """Hits of a name that is not in the cache: the name itself, and each domain above it."""
         domains = self._domains
-        found: list[Indicator] = []
-        if domains:
+        found: list[Listed] = []
+        if self._labels:
             suffix = name.lower().rstrip(".")
             if suffix.count(".") >= self._labels:
                 suffix = suffix.split(".", suffix.count(".") - self._labels + 1)[-1]
@@ -191,7 +264,7 @@ class IndicatorSet:
         hits = tuple(found)
         if ":" in name or name[-1:].isdigit():  # a host may be given as an address
             hits += self._of_address(name.strip("[]"))
-        return _remember(self._by_name, name, hits)
+        return self._remember(self._by_name, name, hits)
 
     def _certificate(self, digest: str, field: str, found: list[tuple[Found, str, str]]) -> None:
         indicator = self._certificates.get(digest) or self._certificates.get(digest.replace(":", "").lower())
@@ -208,13 +281,20 @@ class IndicatorSet:
         names = self._certificate_names
         name = name.lower().rstrip(".")
         first, _, rest = name.partition(".")
-        candidates: list[Indicator] = [names[name]] if name in names else []
+        candidates: list[Listed] = [names[name]] if name in names else []
         if rest and first != "*" and (wildcard := names.get(f"*.{rest}")) is not None:
             candidates.append(wildcard)
         if rest and first == "*":
             # A certificate for *.example.nl is also one for www.example.nl, if that is what is sought.
             candidates.extend(self._below.get(rest, ()))
         return tuple(candidates)
+
+    def _remember(self, cache: dict[str, Found], key: str, found: Found) -> Found:
+        # Emptying it is the cheapest bound: the names and addresses in use are back within one look-up each.
+        if len(cache) >= self._cached:
+            cache.clear()
+        cache[key] = found or _NOTHING
+        return cache[key]
 
 
 def packed(address: str) -> bytes:
@@ -237,11 +317,3 @@ def _hits(found: list[tuple[Found, str, str]], at: datetime) -> list[Hit]:
             if indicator.valid_until is None or at < indicator.valid_until:
                 hits.setdefault(indicator.id, Hit(indicator, field, value))
     return list(hits.values())
-
-
-def _remember(cache: dict[str, Found], key: str, found: Found) -> Found:
-    # Emptying it is the cheapest bound: the names and addresses in use are back within one look-up each.
-    if len(cache) >= CACHED:
-        cache.clear()
-    cache[key] = found or _NOTHING
-    return cache[key]

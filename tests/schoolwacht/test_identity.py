@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schoolwacht_collector.identity import identify
+from schoolwacht.identity import identify
 
 _parts = st.lists(st.text(max_size=4), max_size=4)
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_collector.match.indicators import CACHED, GRACE, Hit, IndicatorSet, common_names
-from schoolwacht_collector.records import Indicator, IndicatorType
+from schoolwacht.indicators import IndicatorType
+from schoolwacht.match import CACHED, GRACE, Hit, IndicatorSet, common_names
+from schoolwacht_collector.records import Indicator
 from tests.schoolwacht_collector.made import NOW, indicator
 
 JA3 = "e7d705a3286e19ea42f587b344ee6865"
