@@ -300,6 +300,18 @@ async def test_a_search_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
             await store.search(Search(Kind.EVENT, Contains(("message", "url.full", "tags"), "xy"), SECTOR))
 
 
+async def test_a_day_that_is_just_being_made_holds_nothing_yet(tmp_path: Path) -> None:
+    async with sqlite(tmp_path) as store:
+        with sqlite3.connect(tmp_path / DAY) as made:
+            made.execute("PRAGMA journal_mode=WAL")
+        made.close()
+        assert ids(await found(store)) == []
+        assert await store.tally(Search(Kind.EVENT, All(), SECTOR), "event.dataset") == {}
+
+        await store.create([event(1, "b")])
+        assert ids(await found(store)) == ["b-00001"]
+
+
 async def test_a_search_over_a_damaged_file_names_it(tmp_path: Path) -> None:
     async with sqlite(tmp_path) as store:
         await store.create([event(number, "b", message="x" * 500) for number in range(400)])

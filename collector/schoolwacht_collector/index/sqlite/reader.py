@@ -62,6 +62,8 @@ class Reader:
             if search.time_field == "@timestamp" and len(found) > size:
                 break  # every later file holds rows further on in the order only
             with self._connection(path, deadline) as connection:
+                if connection is None:
+                    continue
                 statement = select(search, after, size + 1, _candidates(connection, search))
                 rows = connection.execute(statement.text, statement.parameters)
                 found += [_Found(Place(moment, name), doc) for name, moment, doc in rows]
@@ -77,6 +79,8 @@ class Reader:
         deadline = time.monotonic() + self.seconds
         for path in self._paths(search):
             with self._connection(path, deadline) as connection:
+                if connection is None:
+                    continue
                 statement = count(search, by, _candidates(connection, search))
                 for value, number, first, last in connection.execute(statement.text, statement.parameters):
                     known = counts.get(value)
@@ -105,10 +109,16 @@ class Reader:
         return [path for _, path in (reversed(days) if search.oldest_first else days)]
 
     @contextmanager
-    def _connection(self, path: Path, deadline: float) -> Iterator[sqlite3.Connection]:
-        """This thread's connection to a file, for one statement; faults of it become StoreError."""
+    def _connection(self, path: Path, deadline: float) -> Iterator[sqlite3.Connection | None]:
+        """This thread's connection to a file, for one statement; faults of it become StoreError.
+
+        None if the file is so young that its tables are not there yet: nothing can be in it.
+        """
         try:
             connection = self._opened(path)
+            if connection is None:
+                yield None
+                return
             connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
             yield connection
         except sqlite3.Error as error:
@@ -119,7 +129,7 @@ class Reader:
             self._forget(path)
             raise StoreError(f"{path.name} cannot be searched: {error}") from error
 
-    def _opened(self, path: Path) -> sqlite3.Connection:
+    def _opened(self, path: Path) -> sqlite3.Connection | None:
         connections: OrderedDict[Path, sqlite3.Connection] | None = getattr(self._own, "connections", None)
         if connections is None:
             connections = self._own.connections = OrderedDict()
@@ -127,7 +137,16 @@ class Reader:
         if (known := connections.get(path)) is not None:
             connections.move_to_end(path)
             return known
-        connection = connections[path] = schema.connect_reader(path)
+        connection = schema.connect_reader(path)
+        laid_out = False
+        try:
+            laid_out = schema.is_laid_out(connection)
+        finally:
+            if not laid_out:
+                connection.close()
+        if not laid_out:
+            return None
+        connections[path] = connection
         while len(connections) > OPEN_FILES:
             _, oldest = connections.popitem(last=False)
             oldest.close()

@@ -155,3 +155,9 @@ def lay_out(connection: sqlite3.Connection, schema: str) -> None:
     if found > VERSION:
         raise ValueError(f"was written by a later version of the collector (schema {found}, this one knows {VERSION})")
     connection.executescript(f"BEGIN IMMEDIATE;{schema}PRAGMA user_version={VERSION};COMMIT;")
+
+
+def is_laid_out(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there: they come in one transaction. Raises sqlite3.Error."""
+    # Not by the version: a file that was made from a dump has none until it is written.
+    return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
