@@ -12,7 +12,8 @@ set -euo pipefail
 common=(tshark tcpreplay iproute2 ethtool curl ca-certificates sqlite3)
 browser=(chromium)
 suricata=(suricata suricata-update)
-recorded=(nmap hydra iodine dnsutils nginx-light openssl openssh-server openssh-client dnsmasq iputils-ping samba smbclient samba-common-bin)
+recorded=(nmap hydra iodine dnsutils nginx-light openssl openssh-server openssh-client dnsmasq iputils-ping samba smbclient samba-common-bin
+  krb5-kdc krb5-admin-server krb5-user isc-dhcp-client vsftpd)
 
 wanted=("${common[@]}" "${browser[@]}" "${suricata[@]}")
 [ "${1:-test}" = record ] && wanted+=("${recorded[@]}")

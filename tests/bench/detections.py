@@ -69,10 +69,12 @@ class Row(NamedTuple):
 
 
 def captures(places: Iterable[Path]) -> Iterator[Path]:
-    """The files named, and those in the folders named, in order of name."""
+    """The files named, and those in the folders named (of which their README tells), in order of name."""
     for place in places:
         if place.is_dir():
-            yield from sorted(path for path in place.iterdir() if path.name.endswith(_SUFFIXES[:-1]))
+            known = expectations(place)
+            files = (path for path in sorted(place.iterdir()) if path.name.endswith(_SUFFIXES))
+            yield from (path for path in files if not known or path.name in known)
         else:
             yield place
 

@@ -20,14 +20,14 @@ import shutil
 import signal
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-INSIDE, OUTSIDE = "sw-record-in", "sw-record-out"
+# Names of their own, so that two recordings may run beside each other.
+INSIDE, OUTSIDE = f"sw-record-in-{os.getpid()}", f"sw-record-out-{os.getpid()}"
 
 #: School 1 (board 1): pupils and a server; school 2 (board 1); school 3 (board 2). Home networks in demo.toml.
 PUPIL, LIBRARY_PC, SCHOOL_SERVER = "10.21.0.23", "10.21.0.40", "10.21.8.10"
@@ -173,9 +173,9 @@ def recording(stage: Stage, target: Path) -> Iterator[None]:
     print(f"{target.name}: {target.stat().st_size:,} bytes")
 
 
-def start_resolver(stage: Stage) -> None:
-    """The resolver, outside, knowing NAMES."""
-    hosts = [f"--host-record={name},{address}" for name, address in NAMES.items()]
+def start_resolver(stage: Stage, *more: str, names: Mapping[str, str] = NAMES) -> None:
+    """The resolver, outside, knowing ``names``, with more options of dnsmasq."""
+    hosts = [f"--host-record={name},{address}" for name, address in names.items()]
     stage.serve(
         "dnsmasq",
         "--keep-in-foreground",
@@ -189,6 +189,7 @@ def start_resolver(stage: Stage) -> None:
         "--local-ttl=60",
         "--address=/example/",
         *hosts,
+        *more,
     )
 
 
@@ -383,23 +384,27 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
 }
 
 
-def main() -> None:
-    """Record the named scenarios, each in fresh namespaces."""
-    parser = argparse.ArgumentParser(description="Record the project's captures again, from real programs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(SCENARIOS)} (default: all)")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(SCENARIOS):
-        parser.error(f"no scenario {', '.join(sorted(unknown))}")
+def play(scenarios: Mapping[str, Callable[[Stage], None]], names: Sequence[str]) -> None:
+    """Record the named scenarios (all without a name), each in fresh namespaces."""
+    if unknown := set(names) - set(scenarios):
+        raise SystemExit(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(scenarios)}")
     if os.geteuid() != 0:
-        sys.exit("needs root: it makes network namespaces")
-    for name in arguments.names or SCENARIOS:
+        raise SystemExit("needs root: it makes network namespaces")
+    for name in names or scenarios:
         with tempfile.TemporaryDirectory(prefix="schoolwacht-record-") as scratch, namespaces():
             Path(scratch).chmod(0o755)
             stage = Stage(Path(scratch))
             try:
-                SCENARIOS[name](stage)
+                scenarios[name](stage)
             finally:
                 stage.end_servers()
+
+
+def main() -> None:
+    """Record the named scenarios, each in fresh namespaces."""
+    parser = argparse.ArgumentParser(description="Record the project's captures again, from real programs.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(SCENARIOS)} (default: all)")
+    play(SCENARIOS, parser.parse_args().names)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from schoolwacht_agent.behave.state import Growth, Recent, Watch
 ROGUE = Rule("D33", "Second DHCP server", "Major", "Medium", "T1557.003", "adversary in the middle")
 FLOOD = Rule("D33", "DHCP flood", "Major", "Medium", "T1557.003", "adversary in the middle")
 _ANSWERS = frozenset({"offer", "ack"})
+_DAY = 86_400
 _REQUESTS = frozenset({"discover", "request"})
 
 
@@ -43,6 +44,7 @@ class DhcpAbuse:
         self._settings = settings
         self._allowed = frozenset(settings.servers)
         self._answered: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
+        self._rogues: Recent[str, Growth] = Recent(256, Growth)
         self._clients = Watch()
         self._requests: Recent[str | None, Growth] = Recent(4096, Growth)
 
@@ -59,10 +61,20 @@ class DhcpAbuse:
         if server is None or server in self._allowed:
             return
         transaction = self._answered.of((event.nsm_dhcp_client_mac, event.nsm_dhcp_transaction_id))
-        if transaction.grows(server, event.timestamp.timestamp(), self._settings.seconds, 2):
-            servers = ", ".join(sorted(str(value) for value in transaction.seen.values(8)))
+        at = event.timestamp.timestamp()
+        if not transaction.grows(server, at, self._settings.seconds, 2):
+            return
+        # The cause is the two servers, not each request that both of them answer.
+        servers = ", ".join(sorted(str(value) for value in transaction.seen.values(8)))
+        if count := self._rogues.of(servers).grows(at, _DAY, 1):
             message = f"More than one DHCP server answered one request: {servers}"
-            yield raise_signal(ROGUE, event, message, first=transaction.seen.first(), detail={"servers": servers})
+            yield raise_signal(
+                ROGUE,
+                event,
+                message,
+                first=transaction.seen.first(),
+                detail={"servers": servers, "transactions": count},
+            )
 
     def _request(self, event: Event) -> Iterator[Event]:
         settings, at, client = self._settings, event.timestamp.timestamp(), event.nsm_dhcp_client_mac
@@ -76,4 +88,4 @@ class DhcpAbuse:
 
     def state(self) -> Iterable[Bounded]:
         """Tables."""
-        return (self._answered, self._requests)
+        return (self._answered, self._rogues, self._requests)

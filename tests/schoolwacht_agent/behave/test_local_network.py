@@ -73,6 +73,15 @@ def test_two_servers_that_answer_one_request_are_reported_once() -> None:
     assert found(answers) == ["D33"]
 
 
+def test_the_same_two_servers_are_told_once_and_again_at_ten_requests() -> None:
+    answers = [
+        dhcp(n * 300 + server / 10, "offer", client=n, server=f"10.21.0.{server}", transaction=f"0x{n:x}")
+        for n in range(12)
+        for server in (1, 2)
+    ]
+    assert found(answers) == ["D33", "D33"]
+
+
 def test_one_server_that_answers_twice_is_not() -> None:
     assert found([dhcp(0, "offer", server="10.21.0.1"), dhcp(1, "ack", server="10.21.0.1")]) == []
 
