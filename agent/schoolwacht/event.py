@@ -65,6 +65,8 @@ class Dataset(StrEnum):
     ARP = "arp"
     ANOMALY = "anomaly"
     SIGNAL = "signal"
+    SUMMARY = "summary"
+    SIGHTING = "sighting"
     HEALTH = "health"
 
 
@@ -113,6 +115,9 @@ class Event(Struct, omit_defaults=True, gc=False):
     school_zone: Keyword | None = field(default=None, name="school.zone")
     school_sector: Keyword | None = field(default=None, name="school.sector")
     school_region: Keyword | None = field(default=None, name="school.region")
+
+    #: The period of the board's key with which the identities in this event were made pseudonyms (docs/privacy.md).
+    pseudonym_epoch: Keyword | None = field(default=None, name="pseudonym.epoch")
 
     # Both ends. The source is the one that opened the conversation (the client); every source keeps to that.
     source_address: Keyword | None = field(default=None, name="source.address")
@@ -295,6 +300,17 @@ class Event(Struct, omit_defaults=True, gc=False):
     nsm_anomaly_event: Keyword | None = field(default=None, name="nsm.anomaly.event")
     #: What has no field of its own: one flattened field, searchable as exact values.
     nsm_detail: Detail | None = field(default=None, name="nsm.detail")
+
+    # Sums of a minute, in place of the events; bytes and packets stand in source.*, destination.* and network.*
+    summary_events: Count | None = field(default=None, name="summary.events")
+    summary_flows: Count | None = field(default=None, name="summary.flows")
+    #: Events that failed: a flow without an answer, an error as the answer.
+    summary_failures: Count | None = field(default=None, name="summary.failures")
+
+    # A value that was seen, without who saw it: one of domain, address, ja4, certificate, user-agent
+    sighting_kind: Keyword | None = field(default=None, name="sighting.kind")
+    sighting_value: Keyword | None = field(default=None, name="sighting.value")
+    sighting_count: Count | None = field(default=None, name="sighting.count")
 
     # Health: what an agent says of itself; every figure is a total since its start
     health_condition: Keyword | None = field(default=None, name="health.condition")

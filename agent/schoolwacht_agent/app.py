@@ -22,6 +22,7 @@ from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import EngineName, Settings, key
 from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
+from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sight import Sight
 from schoolwacht_agent.sources import choose
@@ -87,7 +88,9 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
     before = last_beat(state, CAPTURE)
     with open_writer(settings) as writer:
         source = engine.live(settings.source, state / name.value, writer.mark)
-        standpoint = open_standpoint(Homes(settings.agent.home), settings.standpoint, settings.zones, state=state)
+        homes = Homes(settings.agent.home)
+        standpoint = open_standpoint(homes, settings.standpoint, settings.zones, state=state)
+        minimise = open_minimise(settings.minimise, settings.zones, homes, standpoint, state)
         attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
         interface = "" if attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
@@ -100,11 +103,12 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             spool=spool_of(settings),
             period=float(settings.agent.health_seconds),
             parent=parent,
+            figures=dict if minimise is None else minimise.figures,
         )
         if before is not None and not attached:
             # Somebody else's Suricata went on meanwhile, and what it wrote is read now.
             attendant.tell(Finding(Condition.BLIND, before[1], f"nothing was captured for {before[1]:.0f} s"))
-        steps = Steps(standpoint, settings.behave, state / "baselines")
+        steps = Steps(standpoint, settings.behave, state / "baselines", minimise)
         capturing = Capture(
             source, steps, writer, held=attendant.hold, attended=attendant.attend, seen=sight.see, shed=shed
         )

@@ -42,6 +42,7 @@ class Attendant:
         spool: directory of the spool.
         period: seconds between two reports.
         parent: the process whose end ends this one, if there is one.
+        figures: of what else has some, by name, for the report.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Attendant:
         spool: Path,
         period: float,
         parent: int | None = None,
+        figures: Callable[[], dict[str, int]] = dict,
     ) -> None:
+        self._figures = figures
         self._source = source
         self._standpoint = standpoint
         self._sight = sight
@@ -123,7 +126,7 @@ class Attendant:
         self._shed.begin_period()
         troubles = [*self._open.values(), *self._standpoint.troubles()]
         self._open = dict(self._now)
-        figures = self._standpoint.figures() | self._shed.figures()
+        figures = self._standpoint.figures() | self._shed.figures() | self._figures()
         return self._health.events(self._spooled(), troubles=troubles, figures=figures)
 
     def _beat(self, hindrance: str) -> None:

@@ -80,12 +80,13 @@ class Capture:
             for events in self._source.read() if lists is None else lists:
                 self.take(events)
         finally:
+            self._group += self._steps.finish()
             self._keep()
 
     def take(self, events: list[Event]) -> None:
         """Take one list of the source; an empty one says that time passes."""
         self._seen(events)
-        judged = self._steps.through(events) if events else []
+        judged = self._steps.through(events) if events else self._steps.idle()
         if self._shed is not None:
             judged = self._shed.keep(judged)
         judged += self._attended()

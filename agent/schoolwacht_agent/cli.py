@@ -16,6 +16,7 @@ from schoolwacht_agent import app, config, doctor, logs, replay, status
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
 from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.standpoint.settings import StandpointTable
 
@@ -36,6 +37,7 @@ _REPLAY = """\
 examples:
   schoolwacht-agent replay capture.pcap --json
   schoolwacht-agent replay monday.pcapng tuesday.pcap.zst --home 10.21.0.0/16 --signals
+  schoolwacht-agent replay capture.pcap --json --as-sent --config agent.toml
   schoolwacht-agent replay capture.pcap --send --config agent.toml --as-live --speed 4
 
 exit codes:
@@ -144,6 +146,9 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     made.add_argument("--config", type=Path, metavar="FILE", help="agent.toml; needed by --send")
     made.add_argument("--send", action="store_true", help="deliver through spool and uplink instead of printing")
+    made.add_argument(
+        "--as-sent", action="store_true", help="print what would leave the school: minimised by --config FILE"
+    )
     made.add_argument("--as-live", action="store_true", help="at the speed of the capture, as if it happened now")
     made.add_argument("--speed", type=float, metavar="X", help="with --as-live: X times as fast; default 1")
 
@@ -187,6 +192,8 @@ def _wrong_use(arguments: argparse.Namespace) -> str:
         return "--send needs --config FILE, which names agent and collectors"
     if arguments.send and (arguments.json or arguments.signals):
         return "--send prints nothing: leave --json and --signals out"
+    if arguments.as_sent and arguments.config is None:
+        return "--as-sent needs --config FILE, which says what may leave"
     if arguments.speed is not None and not arguments.as_live:
         return "--speed goes with --as-live"
     if arguments.speed is not None and not 0 < arguments.speed <= 1_000_000:
@@ -209,7 +216,13 @@ def _plan(arguments: argparse.Namespace, settings: Settings | None) -> replay.Pl
     table = settings.standpoint if settings is not None else StandpointTable()
     standpoint = open_standpoint(Homes(home), table, settings.zones if settings is not None else ())
     speed = (arguments.speed or 1.0) if arguments.as_live else None
-    return replay.Plan(arguments.captures, source, standpoint, behave, speed)
+    plan = replay.Plan(arguments.captures, source, standpoint, behave, speed)
+    if settings is None or not (arguments.send or arguments.as_sent):
+        return plan
+    state = Path(settings.agent.state)
+    return plan._replace(
+        minimise=lambda: open_minimise(settings.minimise, settings.zones, Homes(home), standpoint, state)
+    )
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field, structs
 from schoolwacht import config as loader
 from schoolwacht.errors import ConfigError
 from schoolwacht_agent.behave import BehaveSettings
+from schoolwacht_agent.minimise.settings import MinimiseTable, check_minimise
 from schoolwacht_agent.standpoint.settings import StandpointTable, ZoneTable, check_zones
 
 KEY_VARIABLE = "SCHOOLWACHT_AGENT_KEY"
@@ -244,6 +245,7 @@ class Settings(_Table, frozen=True):
     zones: tuple[ZoneTable, ...] = ()
     source: SourceTable = SourceTable()
     behave: BehaveSettings = BehaveSettings()
+    minimise: MinimiseTable = MinimiseTable()
     spool: SpoolTable = SpoolTable()
     uplink: UplinkTable = field(default_factory=UplinkTable)
 
@@ -274,6 +276,7 @@ def check(settings: Settings) -> None:
             except ValueError as error:
                 raise ConfigError(f"no network: {error}", field=f"{setting}[{place}]") from error
     check_zones(settings.zones, settings.standpoint)
+    check_minimise(settings.minimise)
     for place, url in enumerate(settings.uplink.collectors):
         _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)
 

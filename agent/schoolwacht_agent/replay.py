@@ -25,6 +25,7 @@ from schoolwacht_agent.app import open_uplink, open_writer, spool_of
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import Settings, SourceTable
+from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.pace import Pace
 from schoolwacht_agent.sources import Engine, choose
 from schoolwacht_agent.sources.port import Source
@@ -45,10 +46,12 @@ class Plan(NamedTuple):
     standpoint: Standpoint
     behave: BehaveSettings
     speed: float | None = None
+    #: Makes the step of that name for one capture; None keeps everything as it is.
+    minimise: Callable[[], Minimise | None] = lambda: None
 
     def steps(self) -> Steps:
         """The steps for one capture."""
-        return Steps(self.standpoint, self.behave)
+        return Steps(self.standpoint, self.behave, minimise=self.minimise())
 
     def lists(self, source: Source) -> Iterable[list[Event]]:
         """The lists of a source at the pace that is asked for."""
@@ -80,6 +83,7 @@ def show(plan: Plan, *, as_json: bool, signals_only: bool) -> Result:
         for events in plan.lists(source):
             take(steps.through(events))
             line.update(events=source.counters.events, packets=source.counters.packets)
+        take(steps.finish())
 
     faults = _each(plan, play)
     sys.stdout.flush()

@@ -38,7 +38,13 @@ class Kind(IntEnum):
 
 #: Class of each dataset that is not a detail.
 KINDS: MappingProxyType[Dataset, Kind] = MappingProxyType(
-    {Dataset.FLOW: Kind.SUMMARIES, Dataset.SIGNAL: Kind.SIGNALS, Dataset.HEALTH: Kind.NEVER}
+    {
+        Dataset.FLOW: Kind.SUMMARIES,
+        Dataset.SUMMARY: Kind.SUMMARIES,
+        Dataset.SIGHTING: Kind.SUMMARIES,
+        Dataset.SIGNAL: Kind.SIGNALS,
+        Dataset.HEALTH: Kind.NEVER,
+    }
 )
 
 

@@ -1,4 +1,4 @@
-"""The steps between source and spool, in their order: place, behave, settle."""
+"""The steps between source and spool, in their order: place, behave, settle, minimise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schoolwacht.event import Event
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
+from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.standpoint.port import Standpoint
 
 
@@ -16,15 +17,32 @@ class Steps:
         standpoint: says which way an event goes and whose it is.
         behave: thresholds of the detectors.
         memory: file in which the detectors keep what is usual; None for traffic that they must not learn from.
+        minimise: what may be kept; None keeps everything as it is, for one's own machine.
     """
 
-    def __init__(self, standpoint: Standpoint, behave: BehaveSettings, memory: Path | None = None) -> None:
+    def __init__(
+        self,
+        standpoint: Standpoint,
+        behave: BehaveSettings,
+        memory: Path | None = None,
+        minimise: Minimise | None = None,
+    ) -> None:
         self._standpoint = standpoint
         self._behaviour = Behaviour(behave, memory)
+        self._minimise = minimise
 
     def through(self, events: list[Event]) -> list[Event]:
         """The events of schools with their direction and place, and the signals that they complete."""
-        return self._standpoint.settle(self._behaviour.judge(self._standpoint.place(events)))
+        judged = self._standpoint.settle(self._behaviour.judge(self._standpoint.place(events)))
+        return judged if self._minimise is None else self._minimise.through(judged)
+
+    def idle(self) -> list[Event]:
+        """Called when no event came: what is due by the clock."""
+        return [] if self._minimise is None else self._minimise.idle()
+
+    def finish(self) -> list[Event]:
+        """What is still held at the end of the stretch."""
+        return [] if self._minimise is None else self._minimise.finish()
 
     def close(self) -> None:
         """At the end of the traffic: keep what the steps have learned."""

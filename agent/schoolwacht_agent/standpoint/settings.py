@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schoolwacht.errors import ConfigError
+from schoolwacht_agent.minimise.settings import Level
 
 #: As the collector takes it (``school.zone``).
 ZONE_PATTERN = r"^\w[\w .-]{0,62}$"
@@ -59,6 +60,12 @@ class ZoneTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=1, le=VLAN_MAX)], ...],
         Meta(description="Its VLANs; with networks, an address must lie in one of those on one of these."),
     ] = ()
+    detail: Annotated[
+        Level | None,
+        Meta(
+            description="What is told of its traffic; empty: full of staff and servers, summary of pupils and guests."
+        ),
+    ] = None
 
 
 def check_zones(zones: Sequence[ZoneTable], standpoint: StandpointTable) -> None:
