@@ -54,6 +54,8 @@ class AgentPlan(NamedTuple):
     captures: tuple[Path, ...]
     engine: str = "auto"
     rules: tuple[Path, ...] = ()
+    #: Whether it minimises what it sends, as at a school; off where nothing leaves the analyst's own machine.
+    minimise: bool = False
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -206,6 +208,7 @@ def _configure(plan: AgentPlan, intake_url: str, directory: Path) -> Path:
             "engine": plan.engine,
             "suricata": {"rules": [str(rule.resolve()) for rule in plan.rules]},
         },
+        "minimise": {"enabled": plan.minimise, "detail": "full"},
         "uplink": {"collectors": [intake_url]},
     }
     path = state / _CONFIGURATION

@@ -37,7 +37,7 @@ class Place:
         self.config.write_text(
             f'[agent]\nname = "gw"\nstate = "{self.state}"\nhealth_seconds = 5\n'
             f'[source]\nengine = "suricata"\n[source.suricata]\neve = "{self.eve}"\neve_from_start = true\n'
-            f'[uplink]\ncollectors = ["{url}"]\nbackoff_seconds = 0.1\nbatch_items = 50\n'
+            f'[minimise]\ndetail = "full"\n[uplink]\ncollectors = ["{url}"]\nbackoff_seconds = 0.1\nbatch_items = 50\n'
         )
 
     def write(self, count: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from schoolwacht.event import KEYWORD_MAX, LIST_MAX, TEXT_MAX, Direction, Event, clip
 from schoolwacht_agent.minimise.hosts import Hosts
-from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
+from schoolwacht_agent.minimise.pseudonyms import Cache, Pseudonyms
 from schoolwacht_agent.minimise.texts import Texts
 from schoolwacht_agent.minimise.treatment import DETAIL, FIELDS, Treatment
 
@@ -30,11 +30,16 @@ _EXPRESSIONS: MappingProxyType[Treatment, str] = MappingProxyType(
         Treatment.HOSTS: "[hosts_get(one) or host(one) for one in v]",
         Treatment.CONNECTION: "connections_get(v) or connection(v)",
         Treatment.ACCOUNTS: "[account(one) for one in v]",
+        Treatment.COMMON_NAME: "subjects_get(v) or common_name(v)",
+        Treatment.SHARE: "shares_get(v) or share(v)",
+        Treatment.FILE: "files_get(v) or file(v)",
+        Treatment.PIPE: "pipes_get(v) or pipe(v)",
     }
 )
 _WHOLE = frozenset({Treatment.ANSWERS, Treatment.ARGUMENT, Treatment.ISSUER, Treatment.URL, Treatment.DETAIL})
 #: Two passes: a message is searched for what the other fields have given pseudonyms to, a URL needs the host.
 _LATE = frozenset({Treatment.MESSAGE, Treatment.BOUNDED, Treatment.URL, Treatment.DETAIL})
+_KEPT = frozenset(key for key, rule in DETAIL.items() if rule.event is Treatment.KEEP)
 _COMMUNITIES = frozenset({"public", "private"})
 #: FTP commands whose argument names a file or folder (RFC 959).
 _FILES = frozenset({"RETR", "STOR", "STOU", "APPE", "DELE", "RNFR", "RNTO", "CWD", "MKD", "RMD", "SIZE", "MDTM"})
@@ -60,6 +65,8 @@ class Compiled:
         self._texts = texts = Texts(pseudonyms, hosts)
         self._unlisted = unlisted
         self._network = IPv6Network(pseudonyms.network)
+        subjects = Cache(lambda text: clip(texts.common_name(text), TEXT_MAX))
+        shares, files, pipes = Cache(texts.share), Cache(texts.file), Cache(texts.pipe)
         self._one: dict[Treatment, Callable[[str], str | None]] = {
             Treatment.KEEP: str,
             Treatment.DROP: lambda _: None,
@@ -72,27 +79,34 @@ class Compiled:
             Treatment.MESSAGE: lambda text: clip(texts.message(text), TEXT_MAX),
             Treatment.BOUNDED: texts.bounded,
             Treatment.LEAD: lambda text: text.partition(",")[0],
-            Treatment.COMMON_NAME: lambda text: clip(texts.common_name(text), TEXT_MAX),
-            Treatment.SHARE: texts.share,
-            Treatment.PIPE: texts.pipe,
-            Treatment.FILE: lambda text: clip(texts.file(text), KEYWORD_MAX),
+            Treatment.COMMON_NAME: subjects.of,
+            Treatment.SHARE: shares.of,
+            Treatment.PIPE: pipes.of,
+            Treatment.FILE: files.of,
             Treatment.URI: lambda text: clip(texts.uri(text), TEXT_MAX),
             Treatment.COMMUNITY: lambda text: text if text in _COMMUNITIES else pseudonyms.name(text),
+        }
+        self._caches = {
+            "addresses": pseudonyms.addresses,
+            "macs": pseudonyms.macs,
+            "hosts": hosts.names,
+            "connections": pseudonyms.connections,
+            "shares": shares,
+            "files": files,
+            "pipes": pipes,
+            "subjects": subjects,
         }
         self.event: Treat = self._function(signal=False)
         self.signal: Treat = self._function(signal=True)
 
     def _function(self, *, signal: bool) -> Treat:
-        names: dict[str, Any] = {
-            "addresses_get": self._pseudonyms.addresses.young.get,
-            "address": self._pseudonyms.address,
-            "macs_get": self._pseudonyms.macs.young.get,
-            "mac": self._pseudonyms.mac,
-            "hosts_get": self._hosts.names.young.get,
-            "host": self._hosts.of,
-            "connections_get": self._pseudonyms.connections.young.get,
-            "connection": self._pseudonyms.connection,
+        names: dict[str, Any] = {f"{name}_get": cache.young.get for name, cache in self._caches.items()}
+        names |= {
             "account": self._one[Treatment.ACCOUNT],
+            "address": self._pseudonyms.addresses.of,
+            "mac": self._pseudonyms.macs.of,
+            "host": self._hosts.names.of,
+            "connection": self._pseudonyms.connections.of,
             "answers": self._answers,
             "argument": self._argument,
             "issuer": self._issuer,
@@ -108,13 +122,13 @@ class Compiled:
 
     def _answers(self, event: Event) -> None:
         data, types = event.dns_answers_data or [], event.dns_answers_type or []
-        addresses, names = self._pseudonyms.address, self._hosts.of
+        known, names = self._pseudonyms.addresses.young.get, self._hosts.of
         shown = []
         for text, kind in zip(data, types, strict=False):
             if not text:
                 shown.append("")
             elif kind in ("A", "AAAA"):
-                shown.append(addresses(text))
+                shown.append(known(text) or self._pseudonyms.address(text))
             elif kind in _NAMES:
                 shown.append(names(text))
             elif kind in ("MX", "SRV", "SOA"):
@@ -132,7 +146,7 @@ class Compiled:
 
     def _issuer(self, event: Event) -> None:
         # The subject is treated already (FIELDS has it first).
-        shown = self._texts.common_name(event.tls_server_issuer or "")
+        shown = self._one[Treatment.COMMON_NAME](event.tls_server_issuer or "")
         if shown == event.tls_server_subject:
             event.tls_server_issuer = shown
 
@@ -155,6 +169,8 @@ class Compiled:
         return address is not None and not (":" in address and IPv6Address(address) in self._network)
 
     def _detail(self, event: Event) -> None:
+        if event.nsm_detail is not None and event.nsm_detail.keys() <= _KEPT:
+            return
         event.nsm_detail = self._keys(event.nsm_detail or {}, signal=False) or None
 
     def _detail_of_signal(self, event: Event) -> None:

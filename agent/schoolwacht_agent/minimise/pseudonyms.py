@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from base64 import b32encode, b64encode
+from base64 import b32encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -202,7 +203,7 @@ class Pseudonyms:
     def _connection(self, text: str) -> str:
         state = self._connections.copy()
         state.update(text.encode("utf-8", "surrogatepass"))
-        return "p:" + b64encode(state.digest()).decode()
+        return "p:" + b2a_base64(state.digest(), newline=False).decode()
 
 
 def zone_number(zone: str | None) -> int:

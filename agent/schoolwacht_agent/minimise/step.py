@@ -108,17 +108,20 @@ class Minimise:
         levels, default = self.policy.levels, self.policy.default
         sums, see = self._sums, self._sightings.see
         state = self._state
+        since, school, until = state.since, state.school, min(state.until, self._minute_ends)
         for event in events:
             moment = event.timestamp
-            if event.school_location != state.school or not state.since <= moment < state.until:
-                state = self._state = self._enter(moment, event.school_location)
+            dataset = event.event_dataset
+            if moment >= until or moment < since or event.school_location != school:
+                if moment >= self._minute_ends and dataset not in _PASSED:
+                    kept += self._turn(moment)
+                state = self._enter(moment, event.school_location)
+                since, school, until = state.since, state.school, min(state.until, self._minute_ends)
             self.vlan = event.network_vlan_id
-            if event.event_dataset in _PASSED:
+            if dataset in _PASSED:
                 state.signal(event)
                 kept.append(event)
                 continue
-            if moment >= self._minute_ends:
-                kept += self._turn(moment)
             level = levels.get(event.school_zone, default)
             see(event, level, state.pseudonyms, state.hosts)
             if level is Level.FULL:
@@ -126,6 +129,7 @@ class Minimise:
                 kept.append(event)
             elif level is Level.SUMMARY and (early := sums.add(event, state.pseudonyms, state.hosts)):
                 kept += early
+        self._state = state
         if events and events[-1].timestamp < self._minute_ends - _BACK:
             # One event from the future must not hold up the sums until then.
             kept += self._turn(events[-1].timestamp)

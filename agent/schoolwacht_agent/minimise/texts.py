@@ -75,7 +75,7 @@ class Texts:
         extension = splitext(text)[1]
         if not _EXTENSION.fullmatch(extension):
             extension = ""
-        return self._pseudonyms.name(text) + extension.lower()
+        return clip(self._pseudonyms.name(text), KEYWORD_MAX - len(extension)) + extension.lower()
 
     def uri(self, text: str) -> str:
         """A URI of a person (``sip:user@host;…``): scheme and host, the user replaced, parameters left out."""

@@ -117,7 +117,7 @@ async def _serving(receiver: Receiver) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _playing(player: Player, plan: Plan, collector: Collector, directory: Path) -> AsyncIterator[_Agent]:
     school = School(location=player.location, board=player.board, name=player.name)
-    agent_plan = line.AgentPlan(player.agent, school, player.home, player.captures, plan.engine)
+    agent_plan = line.AgentPlan(player.agent, school, player.home, player.captures, plan.engine, minimise=True)
     options = ("--as-live", "--speed", f"{plan.speeds[player.agent]:g}")
     async with line.agent(agent_plan, collector, directory, options=options, quiet=True) as process:
         assert process.stderr is not None
