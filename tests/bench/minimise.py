@@ -82,7 +82,9 @@ def _steps(level: Level | None) -> Steps:
         return Steps(gateway, BehaveSettings())
     policy = policy_of(MinimiseTable(detail=level), (), homes, gateway)
     keys = Keys(new_key(Period.MONTH, datetime.now(UTC)))
-    return Steps(gateway, BehaveSettings(), Minimise(policy, keys, Register(Path(), None, max_bytes=1, keep=1)))
+    return Steps(
+        gateway, BehaveSettings(), minimise=Minimise(policy, keys, Register(Path(), None, max_bytes=1, keep=1))
+    )
 
 
 def _sent(events: list[Event]) -> bytes:

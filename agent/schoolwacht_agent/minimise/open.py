@@ -7,14 +7,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 
-from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.direction import Homes, number_of
 from schoolwacht_agent.minimise.keys import open_keys
 from schoolwacht_agent.minimise.register import Register
 from schoolwacht_agent.minimise.settings import Level, MinimiseTable
 from schoolwacht_agent.minimise.step import Minimise, Policy
 from schoolwacht_agent.standpoint.port import Standpoint
 from schoolwacht_agent.standpoint.settings import ZoneKind, ZoneTable
-from schoolwacht_agent.standpoint.table import Entry, Place, Table, number_of
+from schoolwacht_agent.standpoint.table import Entry, Place, Table
 
 #: What is told of a zone that does not say so itself.
 LEVEL_OF_KIND: MappingProxyType[ZoneKind, Level] = MappingProxyType(
