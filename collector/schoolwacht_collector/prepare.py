@@ -22,7 +22,7 @@ from schoolwacht_collector.signals import complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
 
 #: What the second and further signals of the events of a batch may weigh together, as :attr:`Prepared.weight` counts.
-FURTHER = 1000
+FURTHER = 500
 
 _REASON_MAX = 300
 _logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from schoolwacht.event import Dataset, Event
 from schoolwacht.indicators import IndicatorType
 from schoolwacht.match import Hit, IndicatorSet, in_memory
-from schoolwacht.wire import LIMITS, SLICE, Opened, Verdict, decode_event, encode_event
+from schoolwacht.wire import LIMITS, SLICE, Opened, Verdict, decode_event, encode_batch, encode_event, open_batch
 from schoolwacht_collector.index.port import Outcome
+from schoolwacht_collector.index.sqlite import writer
 from schoolwacht_collector.prepare import FURTHER, Prepared, prepare, verdicts
 from schoolwacht_collector.records import Agent, Indicator
 from schoolwacht_collector.stamp import BatchStamp, Bounds, Stamper
@@ -83,17 +85,32 @@ def test_an_indicator_makes_a_signal_behind_its_event() -> None:
     assert signal.signal_key is not None
 
 
+ADDRESSES = [f"45.33.7.{number}" for number in range(1, 65)]
+MANY = [Indicator(id=each, timestamp=NOW, type=IndicatorType.ADDRESS, value=each) for each in ADDRESSES]
+
+
 def test_a_batch_full_of_hits_makes_few_signals_and_each_event_has_one() -> None:
-    addresses = [f"45.33.7.{number}" for number in range(1, 65)]
-    many = IndicatorSet.build(
-        [Indicator(id=each, timestamp=NOW, type=IndicatorType.ADDRESS, value=each) for each in addresses], now=NOW
-    )
-    prepared = prepared_of([flow(dns_resolved_ip=addresses)] * LIMITS.items, indicators=many)
+    events = [flow(dns_resolved_ip=ADDRESSES)] * LIMITS.items
+    prepared = prepared_of(events, indicators=IndicatorSet.build(MANY, now=NOW))
     signals = [owner for owner, one in zip(prepared.owners, prepared.documents, strict=True) if one.rule_id == "D24"]
     assert set(signals) == set(range(LIMITS.items))
     assert len(signals) <= LIMITS.items + FURTHER
     assert prepared.weight >= len(signals)
     assert prepared.unsignalled == 64 * LIMITS.items - len(signals)
+
+
+def test_a_small_batch_full_of_hits_stays_within_32_mib_as_documents_and_rows() -> None:
+    frame = encode_batch(EPOCH, range(LIMITS.items), [encode_event(flow(dns_resolved_ip=ADDRESSES))] * LIMITS.items)
+    assert len(frame) < 16 << 10
+    indicators = IndicatorSet.build(MANY, now=NOW)
+    tracemalloc.start()
+    try:
+        rows = [writer.prepare(document) for document in run(open_batch(frame), indicators).documents]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(rows) > 2 * LIMITS.items
+    assert peak < 32 << 20
 
 
 def test_signals_of_a_large_event_weigh_more() -> None:
