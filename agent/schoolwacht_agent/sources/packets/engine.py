@@ -33,6 +33,7 @@ from schoolwacht_agent.sources.packets.flows import (
     Reason,
 )
 from schoolwacht_agent.sources.packets.fragments import Fragments
+from schoolwacht_agent.sources.packets.gaps import DEPTH, EVERY, GapMeter
 from schoolwacht_agent.sources.packets.icmp import counterpart, is_error, quoted
 from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import Batch, Keeper, Link
@@ -67,10 +68,17 @@ class Engine:
         counters: where packets, bytes and everything that was not understood is counted.
         live: packets do not wait (a file's do).
         keeper: gets the first packets of each direction of a flow, and every packet that is of none.
+        sample: of so many TCP connections one is searched for gaps.
     """
 
     def __init__(
-        self, settings: PacketsTable, counters: Counters, *, live: bool = False, keeper: Keeper | None = None
+        self,
+        settings: PacketsTable,
+        counters: Counters,
+        *,
+        live: bool = False,
+        keeper: Keeper | None = None,
+        sample: int = EVERY,
     ) -> None:
         self._counters = counters
         self._events: list[Event] = []
@@ -80,6 +88,7 @@ class Engine:
         self._arp = ArpWatch(self._events.append, counters.note_invalid)
         self._rare = Rare(settings.rare_per_second, counters.note_invalid, wait=not live)
         self._decoder = Decoder(self._deliver, self._arp.packet, self._fragments, counters.note_invalid, self._rare)
+        self._gaps = GapMeter(counters, sample)
         self._next_look = 0.0
         self._keeper = keeper
         #: Packets of a direction that the keeper gets, and whether the one at hand is one too many.
@@ -334,6 +343,7 @@ class Engine:
         if half is None:
             by_server = flags & (SYN | ACK) == SYN | ACK or (not flags & SYN and _from_server(key, width))
             half = self._open(table.tcp, key, TCP, width, seconds, by_server, buffer, origin)
+            half.flow.sampled = self._gaps.samples()
         half.packets += 1
         self._beyond = half.packets > self._keeping
         half.bytes += length
@@ -342,8 +352,25 @@ class Engine:
         flow = half.flow
         if flags & _CHANGING or flow.tcp != Tcp.ESTABLISHED:
             self._change(flow, half, flags, sequence)
-        if end > at and end - at > half.quiet:
+        quiet = half.quiet
+        if flow.sampled:
+            quiet = _quiet(half)
+            self._sample(flow, half, sequence, end - at, flags, seconds, origin)
+        if end > at and end - at > quiet:
             self._payload(flow, half, sequence + 1 if flags & SYN else sequence, buffer[at:end], seconds)
+
+    def _sample(
+        self, flow: Flow, half: Half, sequence: int, size: int, flags: int, seconds: float, origin: Context | int
+    ) -> None:
+        """Look for gaps in a connection of the sample, until enough of it has been seen."""
+        if not isinstance(origin, int) and origin.cut:
+            half.expected = None
+            return
+        self._gaps.see(half, sequence, max(0, size), flags, seconds)
+        if half.packets > DEPTH:
+            flow.sampled = False
+            self._gaps.close(flow)
+            _settle(flow)
 
     def _change(self, flow: Flow, half: Half, flags: int, sequence: int) -> None:
         before = flow.state
@@ -448,6 +475,8 @@ class Engine:
         return None
 
     def _ended(self, flow: Flow, reason: Reason) -> None:
+        if flow.sampled:
+            self._gaps.close(flow)
         if flow.conversation is not None:
             flow.conversation.close(flow)
         for half in (flow.up, flow.down):
@@ -459,13 +488,17 @@ class Engine:
 def _settle(flow: Flow) -> None:
     """Say of both directions which segments need more than counting."""
     for half in (flow.up, flow.down):
-        stream = half.stream
-        if flow.tcp != Tcp.ESTABLISHED:
-            half.quiet = ALWAYS
-        elif stream is not None and (stream.asleep or stream.reading is Reading.SHUT):
-            half.quiet = NEVER
-        else:
-            half.quiet = 0
+        half.quiet = ALWAYS if flow.sampled else _quiet(half)
+
+
+def _quiet(half: Half) -> int:
+    """How large a segment's payload may be that need not be looked at."""
+    stream = half.stream
+    if half.flow.tcp != Tcp.ESTABLISHED:
+        return ALWAYS
+    if stream is not None and (stream.asleep or stream.reading is Reading.SHUT):
+        return NEVER
+    return 0
 
 
 def _begins_anew(half: Half, flags: int, sequence: int) -> bool:

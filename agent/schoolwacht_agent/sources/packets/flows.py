@@ -48,6 +48,9 @@ class Half:
     flags: int = 0
     quiet: int = ALWAYS
     stream: Stream | None = None
+    #: Of a sampled connection (``gaps.py``): the next sequence number, and holes as (seconds, start, size).
+    expected: int | None = None
+    holes: list[tuple[float, int, int]] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +73,8 @@ class Flow:
     conversation: Conversation | None = None
     #: ICMP errors about this flow, which are counted in ``down`` but are no answer.
     errors: int = 0
+    #: Whether every segment of it is looked at for gaps.
+    sampled: bool = False
     #: Where the table keeps it by its time-out.
     bucket: int = 0
     up: Half = field(init=False)

@@ -132,6 +132,18 @@ class Ring:
         lost, self._lost = self._lost, 0
         return lost
 
+    def fullness(self) -> float:
+        """How much of the ring waits, in quarters: 0, 0.25, 0.5 or 0.75."""
+        if self._socket is None:
+            return 0.0
+        waiting = 0.0
+        for quarter in (1, 2, 3):
+            block = (self._current + self.blocks * quarter // 4) % self.blocks
+            if not self._words[block * (_BLOCK >> 2) + 2] & _STATUS_USER:
+                break
+            waiting = quarter / 4
+        return waiting
+
     def close(self) -> None:
         """Give the ring back."""
         if self._socket is not None:

@@ -99,6 +99,7 @@ class PacketsSource:
                 if now - ticked >= _TICK_SECONDS:
                     ticked = now
                     self._note_dropped(ring.dropped())
+                    self.counters.behind = ring.fullness()
                     yield engine.take()
                 elif events := engine.take():
                     yield events
