@@ -21,10 +21,15 @@ from schoolwacht.errors import ConfigError, SchoolwachtError
 from schoolwacht.wire import encode_batch
 from schoolwacht_agent import config
 from schoolwacht_agent.answer import Meaning
-from schoolwacht_agent.app import spool_of
+from schoolwacht_agent.app import CAPTURE, spool_of
 from schoolwacht_agent.config import EngineName, Settings
+from schoolwacht_agent.detections import left_out
+from schoolwacht_agent.health import last_beat
 from schoolwacht_agent.sources import SOURCES, choose
 from schoolwacht_agent.spool import look
+from schoolwacht_agent.standpoint.follow import Mapping
+from schoolwacht_agent.standpoint.settings import StandpointKind
+from schoolwacht_agent.status import STALE
 from schoolwacht_agent.uplink import open_session, post_frame, tls_context
 
 #: Numbers of the capabilities of Linux (capabilities(7)).
@@ -63,7 +68,8 @@ def examine(path: Path) -> Iterator[Finding]:
     key = _key(settings)
     yield key if isinstance(key, Finding) else Finding("key", Level.FINE, "the agent's key is there")
     checks: tuple[Callable[[Settings], Finding | None], ...] = (
-        check_state, check_room, check_engine, check_interface, check_rights, check_spool,
+        check_state, check_room, check_engine, check_detections, check_interface, check_rights, check_standpoint,
+        check_sight, check_spool,
     )  # fmt: skip
     for check in checks:
         found = check(settings)
@@ -123,6 +129,48 @@ def check_engine(settings: Settings) -> Finding:
             "engine", Level.WARNING, text, f"install {preferred.value}, or set source.engine to say that this is meant"
         )
     return Finding("engine", Level.FINE, f"{name.value} can run")
+
+
+def check_detections(settings: Settings) -> Finding | None:
+    """What the engine that runs here cannot detect."""
+    try:
+        _, engine = choose(settings.source)
+        missing = left_out(engine.sees(settings.source))
+    except SchoolwachtError:
+        return None  # check_engine says why
+    if not missing:
+        return Finding("detections", Level.FINE, "the engine gives what every detection needs")
+    by_need: dict[str, list[str]] = {}
+    for detection, need in missing.items():
+        by_need.setdefault(need, []).append(detection)
+    text = "; ".join(f"{', '.join(ids)} ({need})" for need, ids in sorted(by_need.items()))
+    remedy = "install Suricata and set source.engine to auto; docs/detections.md says what each one is"
+    return Finding("detections", Level.WARNING, f"this engine leaves out {text}", remedy)
+
+
+def check_standpoint(settings: Settings) -> Finding | None:
+    """The mapping of a path of many schools can be used."""
+    if settings.standpoint.kind is StandpointKind.GATEWAY:
+        if settings.zones:
+            return Finding("standpoint", Level.FINE, f"a gateway with {len(settings.zones)} zones")
+        return None
+    try:
+        mapping = Mapping(Path(settings.standpoint.mapping), zones=frozenset(zone.name for zone in settings.zones))
+    except ConfigError as error:
+        return Finding("standpoint", Level.FAULT, str(error), "correct the file of standpoint.mapping")
+    return Finding("standpoint", Level.FINE, f"{mapping.table.size:,} lines for {mapping.schools:,} schools")
+
+
+def check_sight(settings: Settings) -> Finding | None:
+    """What the agent that runs here says of its own blindness."""
+    found = last_beat(Path(settings.agent.state), CAPTURE)
+    if found is None or found[1] > STALE:
+        return None
+    troubles = found[0].troubles
+    if not troubles:
+        return Finding("sight", Level.FINE, "the agent that runs here sees what it should")
+    text = "; ".join(trouble.text for trouble in troubles)
+    return Finding("sight", Level.WARNING, text, "; ".join(dict.fromkeys(one.remedy for one in troubles if one.remedy)))
 
 
 def check_interface(settings: Settings) -> Finding | None:

@@ -118,6 +118,11 @@ class Behaviour:
             self._keeper.pass_time(at)
 
     @property
+    def detectors(self) -> tuple[Detector, ...]:
+        """All of them."""
+        return self._detectors
+
+    @property
     def evicted(self) -> int:
         """How much state was forgotten to stay within the bounds, all detectors together."""
         return sum(table.evicted for table in self._tables())

@@ -1,6 +1,6 @@
 """Sources of events: Suricata's EVE, and our own packet reader. The one table of them all.
 
-An engine is a package here that offers the three functions of :class:`Engine`. It is imported when it is first asked
+An engine is a package here that offers the functions of :class:`Engine`. It is imported when it is first asked
 for, so that a small box that runs one engine does not load the other.
 """
 
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from schoolwacht.errors import SourceError
+from schoolwacht.event import Dataset
 from schoolwacht_agent.config import EngineName, SourceTable
 from schoolwacht_agent.sources.port import Source
 
@@ -21,6 +22,10 @@ class Engine(Protocol):
 
     def missing(self, settings: SourceTable) -> str | None:
         """Why the engine cannot run on this machine and what to do about it, in plain words; None if it can."""
+        ...
+
+    def sees(self, settings: SourceTable) -> frozenset[Dataset]:
+        """The datasets of the events it gives here; SIGNAL among them says that it has signatures."""
         ...
 
     def offline(self, capture: Path, settings: SourceTable) -> Source:

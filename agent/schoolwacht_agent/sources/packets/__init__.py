@@ -8,16 +8,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from schoolwacht.errors import SourceError
+from schoolwacht.event import Dataset
 from schoolwacht_agent.config import SourceTable
 from schoolwacht_agent.sources.packets.ring import hindrance
 from schoolwacht_agent.sources.packets.source import PacketsSource
 
-__all__ = ["PacketsSource", "live", "missing", "offline"]
+__all__ = ["PacketsSource", "live", "missing", "offline", "sees"]
+
+_SEEN = frozenset(
+    {
+        Dataset.ARP, Dataset.DHCP, Dataset.DNS, Dataset.FLOW, Dataset.HEALTH, Dataset.HTTP, Dataset.SNMP, Dataset.SSH,
+        Dataset.TLS,
+    }
+)  # fmt: skip
 
 
 def missing(settings: SourceTable) -> str | None:
     """Why this engine cannot run here, in plain words; None if it can. Files can be read anywhere by anybody."""
     return hindrance() if settings.interface else None
+
+
+def sees(settings: SourceTable) -> frozenset[Dataset]:
+    """What it gives, wherever it runs. It has no signatures."""
+    del settings
+    return _SEEN
 
 
 def offline(capture: Path, settings: SourceTable) -> PacketsSource:

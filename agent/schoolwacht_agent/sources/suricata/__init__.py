@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from schoolwacht.errors import SourceError
+from schoolwacht.event import Dataset
 from schoolwacht_agent.config import DEFAULT_HOME, SourceTable
 from schoolwacht_agent.sources.suricata.configuration import version_of
 from schoolwacht_agent.sources.suricata.source import SuricataSource
 
-__all__ = ["SuricataSource", "live", "missing", "offline"]
+__all__ = ["SuricataSource", "live", "missing", "offline", "sees"]
 
 
 def missing(settings: SourceTable) -> str | None:
@@ -24,6 +25,15 @@ def missing(settings: SourceTable) -> str | None:
     except SourceError as error:
         return error.message
     return None
+
+
+def sees(settings: SourceTable) -> frozenset[Dataset]:
+    """Everything; ARP from Suricata 8 on. Of somebody else's Suricata we cannot know what it writes."""
+    try:
+        is_new = not settings.suricata.eve and version_of(settings.suricata.binary).major >= 8
+    except SourceError:
+        is_new = False
+    return frozenset(Dataset) if is_new else frozenset(Dataset) - {Dataset.ARP}
 
 
 def offline(capture: Path, settings: SourceTable) -> SuricataSource:
