@@ -50,7 +50,9 @@ def test_the_packet_engine_gives_what_it_says_and_nothing_else() -> None:
     assert packets.sees(SourceTable()) - told <= {Dataset.HEALTH, Dataset.SNMP, Dataset.DHCP}
 
 
-@pytest.mark.parametrize("dataset", sorted(set(Dataset) - {Dataset.SIGNAL, Dataset.HEALTH}))
+@pytest.mark.parametrize(
+    "dataset", sorted(engine.sees(SourceTable()) - {Dataset.SIGNAL, Dataset.HEALTH} | {Dataset.ARP})
+)
 def test_suricata_has_a_mapping_for_each_dataset(dataset: Dataset) -> None:
     names = {"file": "fileinfo"}
     assert names.get(dataset.value, dataset.value) in MAPPINGS

@@ -15,6 +15,9 @@ from schoolwacht_agent.sources.suricata.source import SuricataSource
 
 __all__ = ["SuricataSource", "live", "missing", "offline", "sees"]
 
+#: All but what the agent itself makes of events.
+_SEEN = frozenset(Dataset) - {Dataset.SUMMARY, Dataset.SIGHTING}
+
 
 def missing(settings: SourceTable) -> str | None:
     """Why Suricata cannot run here, in plain words; None if it can (or if only an EVE file is to be read)."""
@@ -33,7 +36,7 @@ def sees(settings: SourceTable) -> frozenset[Dataset]:
         is_new = not settings.suricata.eve and version_of(settings.suricata.binary).major >= 8
     except SourceError:
         is_new = False
-    return frozenset(Dataset) if is_new else frozenset(Dataset) - {Dataset.ARP}
+    return _SEEN if is_new else _SEEN - {Dataset.ARP}
 
 
 def offline(capture: Path, settings: SourceTable) -> SuricataSource:
