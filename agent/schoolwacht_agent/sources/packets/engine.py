@@ -39,7 +39,7 @@ from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import Batch, Keeper, Link
 from schoolwacht_agent.sources.packets.report import flow_event
 from schoolwacht_agent.sources.packets.streams import Budget, Reading, Stream
-from schoolwacht_agent.sources.packets.tcp import ACK, FIN, RST, SYN, Tcp, advance
+from schoolwacht_agent.sources.packets.tcp import ACK, FIN, RST, SYN, FlowState, Tcp, advance
 from schoolwacht_agent.sources.port import Counters
 
 # Ethernet and IPv4 without options: ethertype, version and header length, total length, fragment, protocol, then
@@ -379,6 +379,8 @@ class Engine:
                 flow.initial = sequence
             if half.stream is None:
                 half.stream = Stream(self._budget, sequence + 1)
+            elif half is flow.down and before is FlowState.NEW:
+                half.stream.or_begin(sequence + 1)
         flow.tcp = advance(flow.tcp, half is flow.up, flags)
         if flow.state is not before:
             self._table.reschedule(flow)

@@ -36,12 +36,14 @@ class Stream:
         expected: sequence number of the first byte (mod 2³²).
     """
 
-    __slots__ = ("_budget", "_due", "_early", "asleep", "data", "expected", "lost", "reading")
+    __slots__ = ("_budget", "_due", "_early", "_others", "asleep", "data", "expected", "lost", "reading")
 
     def __init__(self, budget: Budget, expected: int) -> None:
         self._budget = budget
         self._early: list[tuple[int, bytes]] = []
         self._due = False
+        # Other sequence numbers at which the first byte may come.
+        self._others: tuple[int, ...] = ()
         self.data = b""
         #: Sequence number of the byte that comes behind ``data``.
         self.expected = expected & _MASK
@@ -56,10 +58,20 @@ class Stream:
         """Bytes that this stream holds."""
         return len(self.data) + sum(len(payload) for _, payload in self._early)
 
+    def or_begin(self, expected: int) -> None:
+        """The first byte may have this sequence number as well: two servers behind one address answered a SYN."""
+        expected &= _MASK
+        if expected != self.expected and not self.held and self.reading is Reading.ON:
+            self._others = (*self._others[-3:], expected)
+
     def push(self, sequence: int, payload: bytes) -> bool:
         """Take a segment in. True if there are new bytes to look at."""
         if self.reading is Reading.SHUT:
             return False
+        if self._others:
+            if sequence & _MASK in self._others:
+                self.expected = sequence & _MASK
+            self._others = ()
         ahead = (sequence - self.expected) & _MASK
         if ahead == 0 and not self.data and not self._early:
             self.data = payload

@@ -1,4 +1,4 @@
-"""DNS over UDP and TCP: one event for each message.
+"""DNS over UDP and TCP: one event for each answer, and for each question of a query.
 
 Any port will do where the first message parses in every byte. Multicast DNS, LLMNR and NetBIOS name service have
 ports and a meaning of their own and are named only, as in Suricata.
@@ -87,5 +87,11 @@ class DnsConversation(Conversation):
         self._tell(dissect_dns(payload), seconds)
 
     def _tell(self, message: DnsMessage | None, seconds: float) -> None:
-        if message is not None:
-            self._emit(with_link(dns_event(seconds, ends_of(self._flow), message), self._flow))
+        if message is None:
+            return
+        ends = ends_of(self._flow)
+        self._emit(with_link(dns_event(seconds, ends, message), self._flow))
+        if len(message.questions) > 1 and not message.response:
+            # Nobody should ask several at once (RFC 9619); whoever does is told with each, as by Suricata.
+            for number in range(1, len(message.questions)):
+                self._emit(with_link(dns_event(seconds, ends, message, number), self._flow))

@@ -30,26 +30,28 @@ from schoolwacht_agent.sources.packets.streams import Stream
 
 #: Requests without their response yet; beyond it the oldest is told without one.
 _PENDING_MAX = 64
-_STATUS = b"HTTP/1."
+_STATUS = b"HTTP/"
 _REQUEST = re.compile(rb"[A-Z][A-Z0-9_-]{1,31} [^\r\n]*(?:HTTP/1\.[01]\r?\n|$)")
 
 
 class HttpConversation(Conversation):
     """Follows both directions from head to head."""
 
-    __slots__ = ("_emit", "_flow", "_pending", "_pending_max")
+    __slots__ = ("_emit", "_flow", "_interim", "_pending", "_pending_max")
 
     def __init__(self, flow: Flow, emit: Callable[[Event], None]) -> None:
         self._flow = flow
         self._emit = emit
         self._pending: deque[HttpRequest] = deque()
         self._pending_max = _PENDING_MAX
+        # A 1xx after which nothing has come yet: if nothing does, it was the response.
+        self._interim: HttpResponse | None = None
 
     def begins(self, half: Half, payload: bytes) -> bool:
         """See Conversation."""
         if half is self._flow.up:
             return _REQUEST.match(payload) is not None
-        return _STATUS.startswith(payload[: len(_STATUS)])
+        return _STATUS.startswith(payload[: len(_STATUS)].upper())
 
     def take(self, half: Half, stream: Stream, seconds: float) -> None:
         """See Conversation."""
@@ -77,6 +79,8 @@ class HttpConversation(Conversation):
             response = dissect_response(flow.down.stream.data, method=self._method(), final=True)
             if isinstance(response, HttpResponse) and not response.interim:
                 self._tell(response, seconds)
+        if self._interim is not None and self._pending:
+            self._tell(self._interim, seconds)
         while self._pending:
             self._tell(None, seconds)
 
@@ -107,6 +111,7 @@ class HttpConversation(Conversation):
                 stream.seek()
                 return
             if response.interim:
+                self._interim = response
                 stream.use(response.head_size)
                 continue
             tunnel = self._method() == "CONNECT" and 200 <= response.status < 300
@@ -138,6 +143,7 @@ class HttpConversation(Conversation):
 
     def _tell(self, response: HttpResponse | None, seconds: float) -> None:
         request = self._pending.popleft() if self._pending else None
+        self._interim = None
         self._emit(with_link(http_event(seconds, ends_of(self._flow), request, response), self._flow))
 
 

@@ -60,14 +60,17 @@ def _clipped(values: Iterable[str]) -> list[str] | None:
     return [clip(value) for value in values if value][:LIST_MAX] or None
 
 
-def dns_event(seconds: float, ends: Ends, message: DnsMessage) -> Event:
-    """A query or an answer. Header flags are of answers only: Suricata 7 states none for a query."""
+def dns_event(seconds: float, ends: Ends, message: DnsMessage, number: int = 0) -> Event:
+    """A query, by its question of that number, or an answer.
+
+    Header flags are of answers only: Suricata 7 states none for a query.
+    """
     event = _begin(seconds, ends, Dataset.DNS, "dns")
     event.dns_id = str(message.id)
     event.dns_type = "answer" if message.response else "query"
     event.dns_op_code = OPERATIONS[message.opcode]
     if message.questions:
-        question = message.questions[0]
+        question = message.questions[number]
         event.dns_question_name = clip(question.name) or None
         event.dns_question_type = question.type
     if not message.response:

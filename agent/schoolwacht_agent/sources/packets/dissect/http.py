@@ -24,8 +24,10 @@ _HEADERS_MAX = 256
 # A method is a token (RFC 9110 5.6.2); all that are registered or in use are of capitals, digits, "-" and "_".
 _METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}")
 _REQUEST_START = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}(?:[ \t][^\n]*)?\Z")
-_STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\n]*|\r?)\n")
-_STATUS_START = re.compile(rb"HTTP/1\.[0-9](?:[ \t][^\n]*)?\Z")
+# Of what servers that hide from filters write, what browsers take: other versions, zeros before the code, any white
+# space or NUL, small letters.
+_STATUS_LINE = re.compile(rb"(?i:HTTP)/([0-9]\.[0-9])[0-9]?[\s\0]+0*([1-9][0-9]{2})(?:[ \t\v][^\n]*|\r?)\n")
+_STATUS_START = re.compile(rb"(?i:HTTP)/[0-9](?:\.(?:[0-9]{1,2}(?:[\s\0][^\n]*)?)?)?\Z")
 _AUTHORITY = re.compile(r"(?:[^@/]*@)?(\[[0-9A-Fa-f:.]+\]|[^:/?#\[\]]+)(?::([0-9]{1,5}))?")
 
 _WANTED = frozenset(
@@ -134,7 +136,7 @@ def dissect_response(stream: bytes, *, method: str | None = None, final: bool = 
     start = _first_line(stream)
     line = _STATUS_LINE.match(stream, start, start + _LINE_MAX)
     if line is None:
-        return MORE if not final and _may_begin(_STATUS_START, b"HTTP/1.", stream, start) else None
+        return MORE if not final and _may_begin(_STATUS_START, b"HTTP/", stream, start) else None
     after = line.end()
     end, whole = _head_end(stream, after)
     if end < 0 and not final:
@@ -177,7 +179,7 @@ def _may_begin(pattern: re.Pattern[bytes], literal: bytes, stream: bytes, start:
     """Whether a stream without a full first line may still become one."""
     rest = stream[start : start + _LINE_MAX + 1]
     if len(rest) <= len(literal):
-        return literal.startswith(rest)
+        return literal.startswith(rest.upper())
     return len(rest) <= _LINE_MAX and pattern.match(rest) is not None
 
 

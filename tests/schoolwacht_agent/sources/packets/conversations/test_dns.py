@@ -80,3 +80,13 @@ def test_random_bytes_elsewhere_are_no_dns() -> None:
 def test_both_ends_are_where_they_belong() -> None:
     (event,) = events(*datagrams((False, ANSWER)))
     assert (event.source_ip, event.destination_ip, event.destination_port) == (CLIENT, SERVER, 53)
+
+
+def test_of_a_query_with_several_questions_each_is_told() -> None:
+    other = b"\x05other\x00\x00\x10\x00\x01"
+    query = bytes.fromhex("abcd01000002000000000000") + QUESTION + other
+    found = events(*datagrams((True, query)))
+    assert [(event.dns_question_name, event.dns_question_type) for event in found] == [
+        ("example.com", "A"),
+        ("other", "TXT"),
+    ]

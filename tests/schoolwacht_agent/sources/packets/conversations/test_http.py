@@ -120,3 +120,16 @@ def test_many_requests_that_nobody_answers_are_told_and_not_held() -> None:
 @pytest.mark.parametrize("text", [b"GETaway", b"GET / SMTP/1.0\r\n", b"\x00" * 40, b"A" * 40_000])
 def test_what_is_not_http_is_not_told(text: bytes) -> None:
     assert not events(connection((True, text), (False, text)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"HTTP/1.1 0200 ok", b"HTTP/0.9 200 ok", b"HTTP/2.0 200 ok", b"HTTP/1.01 200 ok", b"HTTP/1.10 200 ok",
+     b"HTTP/1.1\x0b200\x0bok", b"HTTP/1.1\0 200 ok", b"http/1.1 200 OK"],
+)  # fmt: skip
+def test_a_status_line_that_hides_from_filters_is_read_as_browsers_do(line: bytes) -> None:
+    assert told(connection((True, GET), (False, line + b"\r\nContent-Length: 0\r\n\r\n"))) == [("GET", "/a", 200)]
+
+
+def test_an_interim_response_after_which_none_comes_was_the_response() -> None:
+    assert told(connection((True, GET), (False, b"HTTP/1.1 102 ok\r\n\r\nfile"))) == [("GET", "/a", 102)]

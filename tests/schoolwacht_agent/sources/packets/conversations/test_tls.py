@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
 from tests.schoolwacht_agent.sources.packets.dissect.recorded import conversations
+from tests.schoolwacht_agent.sources.packets.made import ACK, SYN, down
 from tests.schoolwacht_agent.sources.packets.played import Played
 from tests.schoolwacht_agent.sources.packets.talk import Line, connection
 
@@ -92,3 +93,11 @@ def test_a_hello_that_is_not_finished_ends_with_the_connection() -> None:
     played = Played(*connection((True, RECORDED.up[:60]), port=443))
     assert not played.of(Dataset.TLS)
     assert played.flow.network_protocol == "tls"
+
+
+def test_of_two_servers_that_answer_a_syn_the_one_that_goes_on_is_followed() -> None:
+    """Seen with anycast: whose SYN-ACK the client took shows only in what follows."""
+    frames = connection(*TLS, port=443)
+    other = down(flags=SYN | ACK, sequence=2_000_000_000, destination=443)
+    for made in ([frames[0], other, *frames[1:]], [*frames[:2], other, *frames[2:]]):
+        assert [facts(event) for event in handshakes(made)] == [WHOLE]
