@@ -253,7 +253,7 @@ def record_update_server(stage: Stage) -> None:
     start_resolver(stage, names={"updates.leverancier.example": WEB})
     start_web(stage, WEB, "leverancier", "updates.leverancier.example")
     chance = random.Random(19)
-    with packed(stage, "update-server"):
+    with recording(stage, HERE / "update-server.pcap"):
         due = sorted(
             (sum(chance.uniform(2, 28) for _ in range(call)), host)
             for host in (PUPIL, LIBRARY_PC, OFFICE_PC)
@@ -262,7 +262,7 @@ def record_update_server(stage: Stage) -> None:
         began = time.monotonic()
         for moment, host in due:
             time.sleep(max(0.0, began + moment - time.monotonic()))
-            fetch(stage, host, "https://updates.leverancier.example/")
+            fetch(stage, host, "http://updates.leverancier.example/", "-I")
 
 
 def fetch(stage: Stage, host: str, url: str, *options: str) -> None:

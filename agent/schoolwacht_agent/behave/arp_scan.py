@@ -1,7 +1,9 @@
 """D03: one machine asks for many addresses of its own network (ATT&CK T1018).
 
-Memory: 150 bytes an address and machine, 600 kB at most for one; 1,024 machines. Kept out: machines of the setting
-``allowed_macs`` (DHCP servers probing before they lend, access control). Only our own reader and Suricata 8 see ARP.
+Kept out: machines of the setting ``allowed_macs`` (DHCP servers probing before they lend, access control). Limits:
+only our own reader and Suricata 8 see ARP.
+
+Memory (measured): 0.6 kB a machine, 0.25 kB an address beyond the first; 1,024 machines and 32,768 addresses.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from msgspec import Meta, Struct
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Recent, Watch
+from schoolwacht_agent.behave.state import VALUES, Recent, Watch
 
 RULE = Rule("D03", "ARP scan", "Minor", "High", "T1018", "scan")
 
@@ -38,7 +40,7 @@ class ArpScan:
     def __init__(self, settings: ArpScanSettings) -> None:
         self._settings = settings
         self._allowed = frozenset(settings.allowed_macs)
-        self._senders: Recent[str, Watch] = Recent(1024, Watch)
+        self._senders: Recent[str, Watch] = Recent(1024, Watch, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this request completes."""

@@ -14,7 +14,7 @@ Kept out: conversations without an answer; time and name servers (ports 123 and 
 Update servers and chat call evenly, too: many hosts of a school do, so they are not rare.
 Source of the scores: RITA (Active Countermeasures), "beacon" analysis; deviations are relative to the median here.
 
-Memory (measured): 3.2 kB a host, destination and name with 64 calls, 8,192 of them; 0.5 kB a destination, 8,192.
+Memory (measured): 0.7 kB a host, destination and name, 1.6 kB with 64 calls, 8,192 of them and of destinations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
 """D33: two DHCP servers answer one transaction, or a flood of DHCP (ATT&CK T1557.003).
 
-Memory: 400 bytes a transaction, 4,096 of them; 150 bytes a client within the window. Kept out: the servers of the
-setting ``servers`` (fail-over pairs). A flood may come from many MAC addresses or from a single one.
+A flood may come from many MAC addresses or from a single one. Two servers are one cause, however many requests both
+answer.
+
+Kept out: the servers of the setting ``servers`` (fail-over pairs); a school that switches on its computers.
+
+Memory (measured): 1.6 kB a client with its transaction; 4,096 of each, 32,768 requests, 256 groups of servers.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from msgspec import Meta, Struct
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Growth, Recent, Watch
+from schoolwacht_agent.behave.state import VALUES, Growth, Recent, Watch
 
 ROGUE = Rule("D33", "Second DHCP server", "Major", "Medium", "T1557.003", "adversary in the middle")
 FLOOD = Rule("D33", "DHCP flood", "Major", "Medium", "T1557.003", "adversary in the middle")
@@ -43,10 +47,10 @@ class DhcpAbuse:
     def __init__(self, settings: DhcpAbuseSettings) -> None:
         self._settings = settings
         self._allowed = frozenset(settings.servers)
-        self._answered: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
-        self._rogues: Recent[str, Growth] = Recent(256, Growth)
+        self._answered: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch, VALUES)
+        self._rogues: Recent[str, Growth] = Recent(256, Growth, VALUES)
         self._clients = Watch()
-        self._requests: Recent[str | None, Growth] = Recent(4096, Growth)
+        self._requests: Recent[str | None, Growth] = Recent(4096, Growth, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this message completes."""

@@ -12,7 +12,9 @@ With less than five minutes before it, a flood must be five times as high and we
 when it is ten times as high, and when it has been over for five minutes.
 
 Limits: an engine tells of a conversation when it ends, so a flood of one single conversation is told late; its packets
-are spread evenly over its duration. Memory: 60 kB a school at most, 512 schools (a sensor at a school
+are spread evenly over its duration.
+
+Memory (measured): 1.2 kB a school, 39 kB one that gets unasked packets all the time; 512 schools (a sensor at a school
 has one).
 """
 

@@ -1,8 +1,10 @@
 """D05: one source tries many Kerberos names (ATT&CK T1110.003).
 
-Memory: 250 bytes a name within the window, 1,024 sources. A class that logs in gives many names and few failures;
-a spray gives both. "Preauthentication required" is the ordinary first answer and counts as no failure.
-Source of the error codes: RFC 4120, section 7.5.9 (6 principal unknown, 24 pre-authentication failed).
+Kept out: a class that logs in gives many names and few failures; a spray gives both. "Preauthentication required" is
+the ordinary first answer and counts as no failure. Limits: needs Kerberos events, so Suricata. Source of the error
+codes: RFC 4120, section 7.5.9 (6 principal unknown, 24 pre-authentication failed).
+
+Memory (measured): 0.8 kB a source, 0.3 kB a name beyond the first; 1,024 sources and 32,768 names.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from msgspec import Meta, Struct
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Distinct, Ladder, Rate, Recent
+from schoolwacht_agent.behave.state import VALUES, Distinct, Ladder, Rate, Recent
 
 RULE = Rule("D05", "Kerberos password spray", "Major", "High", "T1110.003", "credential access")
 _FAILED = ("PRINCIPAL_UNKNOWN", "PREAUTH_FAILED")
@@ -37,6 +39,9 @@ class _Source:
         self.failures = Rate()
         self.ladder = Ladder()
 
+    def __len__(self) -> int:
+        return len(self.names) + len(self.failures)
+
 
 class KerberosSpray:
     """Detector D05."""
@@ -46,7 +51,7 @@ class KerberosSpray:
 
     def __init__(self, settings: KerberosSpraySettings) -> None:
         self._settings = settings
-        self._sources: Recent[str | None, _Source] = Recent(1024, _Source)
+        self._sources: Recent[str | None, _Source] = Recent(1024, _Source, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this exchange completes."""

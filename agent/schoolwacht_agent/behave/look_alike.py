@@ -15,8 +15,8 @@ names (doodle is two edits from google), which the catalogue's definition would 
 (``.local``). DNS questions with another domain behind the owner's are search lists and block lists, so only TLS and
 HTTP count there. A domain is told once a school in ``period_hours``, then when ten times as many hosts ask for it.
 
-Memory: 0.3 kB a look-alike domain, and its clients 0.25 kB each, 2,048 domains; judgements of the 16,384 domains seen
-last, 0.2 kB each.
+Memory (measured): 1.1 kB a look-alike domain with its judgement, 0.26 kB a client beyond the first, 2,048 domains and
+32,768 clients; judgements of the 16,384 domains seen last, 0.2 kB each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
 from schoolwacht_agent.behave.spelling import distance, shown, skeleton, skeleton_of_brand
-from schoolwacht_agent.behave.state import Recent, Watch
+from schoolwacht_agent.behave.state import VALUES, Recent, Watch
 
 RULE = Rule("D27", "Look-alike domain", "Minor", "Medium", "T1566.002", "phishing")
 #: Words of logging in. With one of them, a name that is also an ordinary word means the one people log in at.
@@ -126,7 +126,7 @@ class LookAlike:
         self._period = settings.period_hours * 3600
         self._brands = (*known_brands(), *(_Brand(name) for name in settings.brands))
         self._owned = frozenset(domain for brand in self._brands for domain in brand.owned) | frozenset(settings.owned)
-        self._domains: Recent[tuple[str | None, str], Watch] = Recent(2048, Watch)
+        self._domains: Recent[tuple[str | None, str], Watch] = Recent(2048, Watch, VALUES)
         self._judge = lru_cache(maxsize=16_384)(self._look)
 
     def see(self, event: Event) -> Iterable[Event]:

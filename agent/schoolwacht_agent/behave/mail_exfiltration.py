@@ -7,7 +7,9 @@ Kept out: hosts of the setting ``allowed`` (mail servers, printers that scan to 
 their address, as far as programs do not use them. Limits: port 587 is also how mail programs send, so a person who asks
 for the address and then sends mail within ten minutes is told, too.
 
-Memory: 1 kB a host that asked, 4,096 of them. Source of the names: public interfaces for programs (ipify, ip-api, …).
+Source of the names: services that tell programs their address (ipify, ip-api, …).
+
+Memory (measured): 1.6 kB a host that asked and sent, 4,096 of them.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave.flows import started, unanswered
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Recent, Watch
+from schoolwacht_agent.behave.state import VALUES, Recent, Watch
 
 RULE = Rule("D29", "Mail or FTP after an address check", "Major", "Medium", "T1048.003", "exfiltration")
 PORTS = {21: "FTP", 25: "SMTP", 587: "SMTP"}
@@ -65,6 +67,9 @@ class _Host:
         self.asked: deque[tuple[float, str]] = deque(maxlen=8)
         self.sent = Watch()
 
+    def __len__(self) -> int:
+        return len(self.asked) + len(self.sent)
+
     def before(self, at: float, seconds: float) -> tuple[float, str] | None:
         """The last address check within ``seconds`` before a moment."""
         return max((one for one in self.asked if 0 <= at - one[0] <= seconds), default=None)
@@ -82,7 +87,7 @@ class MailExfiltration:
         self._settings = settings
         self._checks = ADDRESS_CHECKS | frozenset(settings.address_checks)
         self._allowed = frozenset(settings.allowed)
-        self._hosts: Recent[str, _Host] = Recent(4096, _Host)
+        self._hosts: Recent[str, _Host] = Recent(4096, _Host, VALUES)
 
     def see(self, event: Event) -> Iterable[Event]:
         """Signals that this conversation completes."""

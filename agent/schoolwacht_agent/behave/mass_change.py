@@ -9,8 +9,8 @@ of ``changes``), and is low below it. Deleting alone, without renaming or making
 Limits: needs SMB events, so Suricata; nothing is seen of an encrypted SMB 3 session. The user is the one of the NTLM
 log-in; a Kerberos ticket does not tell it, and the client's address stands in its place.
 
-Memory (tests/schoolwacht_agent/behave/test_memory.py): 0.3 kB a name in the window and at most 1.3 MB a user and share,
-2 kB a share's history; 512 of them; 0.3 kB a session and tree, 4,096 of each.
+Memory (measured): 1.4 kB a user and share, 0.26 kB a name in the window beyond the first, 512 of them and 32,768 names;
+a session and a tree in it within that, 4,096 of each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.baseline import Baselines
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import KEPT, Distinct, Ladder, Rate, Recent
+from schoolwacht_agent.behave.state import KEPT, VALUES, Distinct, Ladder, Rate, Recent
 
 RULE = Rule("D13", "Mass rename or delete on a share", "Major", "High", "T1486", "impact")
 #: Names a user made lately, which may be renamed and deleted.
@@ -67,6 +67,9 @@ class _Changes:
         self.made: OrderedDict[str, None] = OrderedDict()
         self.nameless = 0
 
+    def __len__(self) -> int:
+        return len(self.seen) + len(self.created) + len(self.made)
+
     def make(self, name: str, at: float, window: float) -> None:
         """Remember that the user made this file."""
         self.created.add(at, window)
@@ -86,7 +89,7 @@ class MassChange:
         self._baselines = baselines
         self._users: Recent[tuple[str | None, str | None], list[str | None]] = Recent(4096, lambda: [None])
         self._shares: Recent[tuple[str | None, str | None, str | None], list[str | None]] = Recent(4096, lambda: [None])
-        self._places: Recent[_Place, _Changes] = Recent(512, _Changes)
+        self._places: Recent[_Place, _Changes] = Recent(512, _Changes, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this command completes."""

@@ -1,6 +1,6 @@
 """Which server a conversation was with: the TLS or QUIC server name, told again when its flow ends.
 
-Memory: 0.35 kB a conversation, of the 16,384 named last.
+Memory: about 0.35 kB a conversation, of the 16,384 named last.
 """
 
 from __future__ import annotations

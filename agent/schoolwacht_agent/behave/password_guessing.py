@@ -1,8 +1,13 @@
 """D04: many short log-ins of one source at one service (ATT&CK T1110), and D08: the same from outside over RDP.
 
 A failed log-in looks like this from outside: a conversation that both sides take part in, soon over, with few bytes.
-The service is recognised by its protocol on any port, else by its port. Memory: 60 bytes a log-in within the window,
-4,096 pairs. D18 (beacons) leaves out the pairs reported here, for guessing is as regular as a beacon.
+The service is recognised by its protocol on any port, else by its port.
+
+Kept out: long or large conversations (work), conversations without an answer (scans). D18 (beacons) leaves out the
+pairs reported here, for guessing is as regular as a beacon. Limits: automation that logs in every few seconds looks
+the same.
+
+Memory (measured): 0.8 kB a pair, 0.1 kB a log-in beyond the first; 4,096 pairs and 32,768 log-ins.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave.flows import short_exchange, started
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Growth, Recent
+from schoolwacht_agent.behave.state import VALUES, Growth, Recent
 
 #: Services by protocol, and by port where none was recognised. SMTP counts where people log in, not between servers.
 PROTOCOLS = {"ssh": "SSH", "ftp": "FTP", "rdp": "RDP", "rfb": "VNC"}
@@ -49,8 +54,8 @@ class PasswordGuessing:
 
     def __init__(self, settings: PasswordGuessingSettings) -> None:
         self._settings = settings
-        self._pairs: Recent[tuple[str | None, str | None, int | None], Growth] = Recent(4096, Growth)
-        self._outside: Recent[str | None, Growth] = Recent(4096, Growth)
+        self._pairs: Recent[tuple[str | None, str | None, int | None], Growth] = Recent(4096, Growth, VALUES)
+        self._outside: Recent[str | None, Growth] = Recent(4096, Growth, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this flow completes."""

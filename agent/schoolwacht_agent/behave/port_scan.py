@@ -1,8 +1,12 @@
 """D01: one source tries many ports of one destination (ATT&CK T1046).
 
-Memory: 150 bytes a port and pair of hosts, 600 kB at most for one pair; 4,096 pairs. Kept out: conversations whose
-beginning nobody saw, so that replies to many client ports do not count. In ordinary traffic no pair reaches twelve
-ports a minute. A registered test is told apart at the collector.
+Counted are different ports of one destination within ``seconds``; a few ports of administration services (SSH, SMB,
+RDP, databases, …) are enough.
+
+Kept out: conversations whose beginning nobody saw, so that replies to many client ports do not count. In ordinary
+traffic no pair reaches twelve ports a minute. Registered testers are a setting (``behave.testers``).
+
+Memory (measured): 1.4 kB a pair of hosts, 0.25 kB a port beyond the first; 4,096 pairs and 32,768 ports.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.flows import opened_by_source, started
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
-from schoolwacht_agent.behave.state import Recent, Watch
+from schoolwacht_agent.behave.state import VALUES, Recent, Watch
 
 SENSITIVE = frozenset({22, 23, 135, 139, 445, 1433, 3306, 3389, 5432, 5900, 6379})
 RULE = Rule("D01", "Vertical port scan", "Major", "High", "T1046", "scan")
@@ -40,8 +44,8 @@ class PortScan:
 
     def __init__(self, settings: PortScanSettings) -> None:
         self._settings = settings
-        self._ports: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
-        self._sensitive: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch)
+        self._ports: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch, VALUES)
+        self._sensitive: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch, VALUES)
 
     def see(self, event: Event) -> Iterator[Event]:
         """Signals that this flow completes."""

@@ -6,28 +6,42 @@ them. Windows follow the newest time they have seen; an event from before the wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sized
 from heapq import heappop, heappush, heapreplace
 from itertools import islice
 from typing import Generic, TypeVar
 
 #: Values a :class:`Watch` holds at most, and things a :class:`Rate` counts at most.
 KEPT = 4096
+#: Things that all windows of one table hold at most.
+VALUES = 32_768
+#: Uses of a table after which it is seen whether it holds more.
+_LOOK = 4096
 
 K = TypeVar("K", bound=Hashable)
 S = TypeVar("S")
 
 
 class Recent(Generic[K, S]):
-    """State by key for the ``limit`` keys used last; what is pushed out is counted in ``evicted``."""
+    """State by key for the ``limit`` keys used last; what is pushed out is counted in ``evicted``.
 
-    __slots__ = ("_make", "_table", "evicted", "limit")
+    Args:
+        limit: keys at most.
+        make: the state of a new key.
+        values: things that all states together may hold at most (their ``len``); those used longest ago are pushed out
+            for it. Looked after every few thousand uses, so that it is exceeded by at most as many. None: no such bound
+            is needed, because a state's own is small.
+    """
 
-    def __init__(self, limit: int, make: Callable[[], S]) -> None:
+    __slots__ = ("_make", "_table", "_uses", "_values", "evicted", "limit")
+
+    def __init__(self, limit: int, make: Callable[[], S], values: int | None = None) -> None:
         self.limit = limit
         self.evicted = 0
         self._make = make
         self._table: dict[K, S] = {}
+        self._values = values
+        self._uses = 0
 
     def of(self, key: K) -> S:
         """The state of a key, made if it is new."""
@@ -39,7 +53,23 @@ class Recent(Generic[K, S]):
                 del table[next(iter(table))]
                 self.evicted += 1
         table[key] = state
+        self._uses += 1
+        if self._uses >= _LOOK and self._values is not None:
+            self._uses = 0
+            self._make_room(self._values)
         return state
+
+    def _make_room(self, values: int) -> None:
+        excess = self.held() - values
+        table = self._table
+        while excess > 0 and len(table) > 1:
+            key = next(iter(table))
+            excess -= _size(table.pop(key))
+            self.evicted += 1
+
+    def held(self) -> int:
+        """How many things all states hold."""
+        return sum(map(_size, self._table.values()))
 
     def known(self, key: K) -> bool:
         """Whether a key has state, without making any."""
@@ -53,10 +83,14 @@ class Recent(Generic[K, S]):
         return len(self._table)
 
 
+def _size(state: object) -> int:
+    return len(state) if isinstance(state, Sized) else 1
+
+
 class Distinct:
     """The different values seen within a sliding window, each with a weight (a flag, a length) of its last sight.
 
-    Exact for values in any order of time. About 200 bytes, and 250 bytes a value.
+    Exact for values in any order of time. About 200 bytes, and 250 bytes a value (measured).
     """
 
     __slots__ = ("_newest", "_order", "_seen", "weight")
@@ -121,7 +155,7 @@ class Distinct:
 class Rate:
     """How many things happened within a sliding window, and the sum of their weights.
 
-    Exact in any order of time, up to :data:`KEPT` things; of more only the latest count. 60 bytes a thing.
+    Exact in any order of time, up to :data:`KEPT` things; of more only the latest count. 90 bytes a thing (measured).
     """
 
     __slots__ = ("_newest", "_times", "weight")
@@ -185,6 +219,9 @@ class Growth:
         self.rate = Rate()
         self.ladder = Ladder()
 
+    def __len__(self) -> int:
+        return len(self.rate)
+
     def grows(self, at: float, window: float, threshold: int) -> int:
         """The number of times if a signal is due for it, else 0."""
         count = self.rate.add(at, window)
@@ -202,6 +239,9 @@ class Watch:
     def __init__(self) -> None:
         self.seen = Distinct()
         self.ladder = Ladder()
+
+    def __len__(self) -> int:
+        return len(self.seen)
 
     def grows(self, value: Hashable, at: float, window: float, threshold: int, weight: int = 0) -> int:
         """The number of different values if a signal is due for it, else 0."""
