@@ -20,7 +20,7 @@ from schoolwacht_collector.records import Agent, Alert, AlertState, Indicator, S
 from schoolwacht_console import lookup
 from schoolwacht_console.context import CONSOLE, choice, page_size, time_window
 from schoolwacht_console.lookup import AlertFilter
-from schoolwacht_console.problem import Problem
+from schoolwacht_console.problem import Problem, reading_body
 from schoolwacht_console.shapes import (
     Added,
     Agents,
@@ -217,7 +217,9 @@ def handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Respons
 async def _body(request: web.Request, shape: type[BodyT]) -> BodyT:
     if request.content_type != JSON:
         raise Problem(415, f"the body must be {JSON}")
-    return msgspec.json.decode(await request.read(), type=shape)
+    with reading_body():
+        body = await request.read()
+    return msgspec.json.decode(body, type=shape)
 
 
 def _view(agent: Agent) -> AgentView:

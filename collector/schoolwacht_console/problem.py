@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
 from schoolwacht.errors import (
     Conflict,
@@ -30,6 +32,15 @@ class Problem(SchoolwachtError):  # noqa: N818 - the word of RFC 9457
         super().__init__(message, field=field)
         self.status = status
         self.extra = extra
+
+
+@contextmanager
+def reading_body() -> Iterator[None]:
+    """While a body is read: whoever asked may go away, or send half of it. Raises Problem."""
+    try:
+        yield
+    except (ConnectionError, RequestPayloadError) as error:
+        raise Problem(400, "the body ended early or is broken") from error
 
 
 def problem_of(error: Exception) -> Problem | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from schoolwacht.errors import StoreError
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Page, Search
+from schoolwacht_collector.listener import listen
 from schoolwacht_console.security import HEADERS
 from schoolwacht_console.site import make_site
 from tests.schoolwacht_console.conftest import Client
@@ -114,3 +118,23 @@ async def test_a_fault_of_our_own_is_answered_without_its_details() -> None:
         answer = await broken.get("/")
         assert answer.status == 500
         assert "secret detail" not in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/api/v1/indicators", "application/json"), ("/alerts/a0001/state", "application/x-www-form-urlencoded")],
+)
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_error_of_ours(
+    path: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n\r\n"
+    async with AsyncExitStack() as stack:
+        # Not aiohttp's test server: that one cancels what it was doing.
+        url = await listen(stack, make_site(MemoryStore()), "127.0.0.1:0", field="console.listen", idle=5.0, stop=5.0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(head.encode() + b"{")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        assert await reader.read() == b""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

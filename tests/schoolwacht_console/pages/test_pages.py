@@ -150,3 +150,21 @@ def test_only_what_looks_like_a_technique_becomes_a_link() -> None:
         ("T1021.002 SMB", "https://attack.mitre.org/techniques/T1021/002"),
         ("javascript:x", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("multipart/form-data", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded; charset=nope", 400),
+        ("application/x-www-form-urlencoded; charset=ascii", 400),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_the_senders_fault(
+    client: Client, kind: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await client.post("/alerts/a0001/state", data=b"state=\xff", headers={"Content-Type": kind})
+    assert answer.status == status
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
