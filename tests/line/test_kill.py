@@ -46,6 +46,7 @@ class Line:
         )
         self.agent_file.write_text(
             f'[agent]\nname = "gw"\nstate = "{root / "agent"}"\n'
+            '[minimise]\ndetail = "full"\n'
             f'[source]\nengine = "suricata"\n[source.suricata]\neve = "{self.eve}"\neve_from_start = true\n'
             f'[uplink]\ncollectors = ["http://127.0.0.1:{port}"]\nkey_file = "{self.key}"\n'
             "backoff_seconds = 0.2\nbatch_items = 100\n"
@@ -152,7 +153,7 @@ async def test_nothing_is_lost_and_nothing_doubled_when_every_part_is_killed(tmp
     async with line.running():
         line.write(100)
         await line.drained()
-    await asyncio.sleep(1.5)  # Elasticsearch shows what was written after a second
+    await asyncio.sleep(6)  # Elasticsearch shows what was written after five seconds
     names = await line.stored_names()
     assert len(names) == len(set(names)), "stored twice"
     assert set(names) == {f"n{number}.example" for number in range(line.written)}
