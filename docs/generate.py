@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from schoolwacht.config import settings
+from schoolwacht_agent.behave import BehaveSettings, Behaviour
 from schoolwacht_agent.config import Settings as AgentSettings
 from schoolwacht_collector.config import Settings as CollectorSettings
 from schoolwacht_collector.index.port import DOCUMENTS
@@ -45,10 +46,35 @@ def fields_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def behaviour() -> str:
+    """Each behaviour detector: what its module says, and its settings."""
+    described = {item.name: item for item in settings(AgentSettings) if item.name.startswith("behave.")}
+    parts = []
+    for detector in Behaviour(BehaveSettings()).detectors:
+        module = sys.modules[type(detector).__module__]
+        title, _, text = (module.__doc__ or "").partition("\n")
+        table = f"behave.{module.__name__.rpartition('.')[2]}."
+        rows = [
+            f"| `{name}` | {f'`{item.default}`' if item.default else 'empty'} | {item.description} |"
+            for name, item in described.items()
+            if name.startswith(table)
+        ]
+        head = ["| setting | default | what it does |", "|---|---|---|"]
+        parts.append("\n".join([f"### {markdown(title.rstrip('.'))}", "", markdown(text.strip()), "", *head, *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(text: str) -> str:
+    """A docstring as Markdown: literals, roles, and simple tables as they stand."""
+    text = re.sub(r":mod:`\.(\w+)`", r"`\1`", text.replace("``", "`"))
+    return re.sub(r"^=+  =+\n.*^=+  =+$", lambda table: f"```\n{table[0]}\n```", text, flags=re.DOTALL | re.MULTILINE)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "agent-settings": lambda: settings_table(AgentSettings),
     "collector-settings": lambda: settings_table(CollectorSettings),
     "fields": fields_table,
+    "behaviour": behaviour,
 }
 
 

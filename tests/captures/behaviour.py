@@ -195,7 +195,7 @@ def start_files(stage: Stage) -> Path:
         check=True,
         capture_output=True,
     )
-    stage.serve("/usr/sbin/smbd", "-F", "--no-process-group", "-s", str(configuration))
+    stage.serve("/usr/sbin/smbd", "-F", "-s", str(configuration))
     time.sleep(2)
     return share
 
