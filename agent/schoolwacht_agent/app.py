@@ -94,6 +94,7 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
         interface = "" if attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
+        steps = Steps(standpoint, settings.behave, state / "baselines", minimise)
         attendant = Attendant(
             source,
             standpoint,
@@ -103,12 +104,11 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             spool=spool_of(settings),
             period=float(settings.agent.health_seconds),
             parent=parent,
-            figures=dict if minimise is None else minimise.figures,
+            figures=steps.figures,
         )
         if before is not None and not attached:
             # Somebody else's Suricata went on meanwhile, and what it wrote is read now.
             attendant.tell(Finding(Condition.BLIND, before[1], f"nothing was captured for {before[1]:.0f} s"))
-        steps = Steps(standpoint, settings.behave, state / "baselines", minimise)
         capturing = Capture(
             source, steps, writer, held=attendant.hold, attended=attendant.attend, seen=sight.see, shed=shed
         )

@@ -44,6 +44,11 @@ class Steps:
         """What is still held at the end of the stretch."""
         return [] if self._minimise is None else self._minimise.finish()
 
+    def figures(self) -> dict[str, int]:
+        """Totals of the steps, by name, for the health report."""
+        figures = self._behaviour.figures()
+        return figures if self._minimise is None else figures | self._minimise.figures()
+
     def close(self) -> None:
         """At the end of the traffic: keep what the steps have learned."""
         self._behaviour.close()

@@ -132,6 +132,16 @@ class Behaviour:
         """Signals about registered tests, which were not raised."""
         return self._testers.excused
 
+    def figures(self) -> dict[str, int]:
+        """Totals, by name, for the health report."""
+        faults = self._keeper is not None and bool(self._keeper.fault)
+        return {
+            "behave.evicted": self.evicted,
+            "behave.excused": self.excused,
+            "behave.baselines": len(self._baselines),
+            "behave.baselines_at_fault": int(faults),
+        }
+
     def _tables(self) -> Iterator[Bounded]:
         yield self._baselines.series
         for detector in self._detectors:

@@ -62,4 +62,4 @@ def test_an_empty_window_is_full_of_nothing() -> None:
 def test_forgetting_is_told_for_all_detectors_together() -> None:
     behaviour = Behaviour(BehaveSettings())
     behaviour.judge([flow(n / 1000, f"10.1.{n >> 8}.{n & 255}", "10.9.9.9", 22, reply=REFUSED) for n in range(5000)])
-    assert behaviour.evicted > 0
+    assert behaviour.figures()["behave.evicted"] == behaviour.evicted > 0
