@@ -11,7 +11,8 @@
     ├── QueryError           a search that cannot be understood
     ├── StoreError           the store refused or did not answer
     │   └── Conflict         somebody else changed the record first
-    └── IndicatorError       an indicator that cannot be used
+    ├── IndicatorError       an indicator that cannot be used
+    └── UnmaskError          a pseudonym cannot be unmasked: people, keys, registers, audit
 
 Exceptions of other libraries are translated into these where they enter (in the adapter), with ``from``.
 """
@@ -91,3 +92,7 @@ class Conflict(StoreError):  # noqa: N818 - names what happened; every store's u
 
 class IndicatorError(SchoolwachtError):
     """An indicator that cannot be used."""
+
+
+class UnmaskError(SchoolwachtError):
+    """A pseudonym cannot be unmasked, or what is needed for it cannot be made."""

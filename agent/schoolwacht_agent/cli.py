@@ -1,4 +1,4 @@
-"""The command ``schoolwacht-agent``: run, replay, status, doctor."""
+"""The command ``schoolwacht-agent``: run, replay, status, doctor, key, unmask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from schoolwacht.command import DONE, FAILED, INTERRUPTED, WRONG, perform, say
-from schoolwacht_agent import app, config, doctor, logs, replay, status
+from schoolwacht_agent import app, config, doctor, keyholders, logs, replay, status
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
 from schoolwacht_agent.direction import Homes
@@ -100,6 +100,14 @@ def parser() -> argparse.ArgumentParser:
     for one in (shown, examined):
         _add_config(one)
         one.add_argument("--json", action="store_true", help="for machines")
+    holders = _command(commands, "key", keyholders.create, "make the board's key for pseudonyms", keyholders.KEY_HELP)
+    _add_config(holders)
+    keyholders.add_key(holders)
+    revealed = _command(
+        commands, "unmask", keyholders.reveal, "what stands behind a pseudonym, by two officers", keyholders.UNMASK_HELP
+    )
+    _add_config(revealed)
+    keyholders.add_unmask(revealed)
     return made
 
 

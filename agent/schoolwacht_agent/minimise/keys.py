@@ -148,10 +148,15 @@ class Keys:
             log.warning("%s: the key of a past period cannot be erased: %s", self._path, error.strerror)
 
 
-def open_keys(setting: str, state: Path, period: Period) -> Keys:
-    """The keys of the configured file, or of one that the agent makes for itself. Raises ConfigError."""
-    path = Path(setting) if setting else state / "board.key"
-    if not setting and not path.exists():
+def open_keys(path: Path, period: Period, *, make: bool) -> Keys:
+    """The keys of a file. Raises ConfigError.
+
+    Args:
+        path: the file.
+        period: as configured.
+        make: whether to make one if there is none, with which nothing can be unmasked.
+    """
+    if make and not path.exists():
         try:
             write(path, new_key(period, datetime.now(UTC)))
         except OSError as error:

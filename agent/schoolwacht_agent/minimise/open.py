@@ -43,7 +43,7 @@ def open_minimise(
     """
     if not table.enabled:
         return None
-    keys = open_keys(table.key_file, state, table.period)
+    keys = open_keys(key_file(table, state), table.period, make=not table.key_file)
     register = Register(
         register_directory(state), keys.register, max_bytes=table.register_mib << 20, keep=table.register_periods
     )
@@ -86,6 +86,16 @@ def policy_of(table: MinimiseTable, zones: Sequence[ZoneTable], homes: Homes, st
 def register_directory(state: Path) -> Path:
     """Where the registers are."""
     return state / "register"
+
+
+def audit_file(registers: Path) -> Path:
+    """Where unmasking is put on record."""
+    return registers / "unmask.jsonl"
+
+
+def key_file(table: MinimiseTable, state: Path) -> Path:
+    """The key file of the board."""
+    return Path(table.key_file) if table.key_file else state / "board.key"
 
 
 def _entries(zones: Iterable[ZoneTable]) -> Iterable[Entry]:

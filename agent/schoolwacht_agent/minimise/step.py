@@ -32,6 +32,8 @@ _MINUTE = timedelta(minutes=1)
 #: So much earlier than the minute that runs is no late event but another clock.
 _BACK = timedelta(hours=1)
 _START = datetime.min.replace(tzinfo=UTC)
+#: Times further out leave no room to calculate with.
+_EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 class Policy(NamedTuple):
@@ -97,7 +99,7 @@ class Minimise:
         self._state = self._enter(_START, None)
         self._sums = Sums(policy.sums)
         self._sightings = Sightings(policy.sightings)
-        self._minute_ends = _START
+        self._minute_ends = self._floor = _START
         self._latest = _START
         self._took = time.monotonic()
         self._unlisted = 0
@@ -130,7 +132,7 @@ class Minimise:
             elif level is Level.SUMMARY and (early := sums.add(event, state.pseudonyms, state.hosts)):
                 kept += early
         self._state = state
-        if events and events[-1].timestamp < self._minute_ends - _BACK:
+        if events and events[-1].timestamp < self._floor:
             # One event from the future must not hold up the sums until then.
             kept += self._turn(events[-1].timestamp)
         if self._sightings.full():
@@ -167,8 +169,9 @@ class Minimise:
 
     def _turn(self, moment: datetime) -> list[Event]:
         """A minute has ended: sums and sightings of it."""
-        self._latest = moment
+        self._latest = moment = min(max(moment, _EARLIEST), _LATEST)
         self._minute_ends = moment.replace(second=0, microsecond=0) + _MINUTE
+        self._floor = self._minute_ends - _BACK
         return self._sums.take() + self._sightings.minute(moment)
 
     def _enter(self, moment: datetime, school: str | None) -> _State:

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schoolwacht.event import Dataset, Direction, Event
+from schoolwacht_agent.behave.flows import unanswered
+from schoolwacht_agent.minimise.settings import Level
+from schoolwacht_agent.minimise.sums import Sums
+from tests.schoolwacht_agent.minimise.made import NOW, event, flow, hosts, pseudonyms, step
+
+CLIENTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "fd12::7"])
+SECONDS = st.floats(-300, 300)
+COUNT = st.integers(0, 1 << 40)
+FLOWS = st.builds(
+    flow,
+    SECONDS,
+    source_ip=CLIENTS,
+    destination_ip=st.sampled_from(["203.0.113.9", "10.0.0.9", "2001:db8::1"]),
+    network_direction=st.sampled_from(Direction),
+    network_protocol=st.sampled_from([None, "tls", "smb"]),
+    destination_port=st.sampled_from([None, 443, 445, 50000]),
+    source_bytes=COUNT,
+    source_packets=COUNT,
+    destination_bytes=COUNT,
+    destination_packets=COUNT,
+)
+NAMES = st.sampled_from(["www.example.nl", "img.example.nl", "pc-jan.local", "5.0.0.10.in-addr.arpa", "example", None])
+QUERIES = st.builds(
+    event,
+    st.just(Dataset.DNS),
+    SECONDS,
+    source_ip=CLIENTS,
+    network_protocol=st.just("dns"),
+    dns_type=st.sampled_from(["query", "answer"]),
+    dns_question_name=NAMES,
+    dns_response_code=st.sampled_from([None, "NOERROR", "NXDOMAIN"]),
+)
+REQUESTS = st.builds(
+    event,
+    st.sampled_from([Dataset.HTTP, Dataset.TLS, Dataset.SMB, Dataset.ARP]),
+    SECONDS,
+    source_ip=CLIENTS,
+    url_domain=NAMES,
+    tls_client_server_name=NAMES,
+    event_outcome=st.sampled_from([None, "success", "failure"]),
+)
+EVENTS = st.lists(st.one_of(FLOWS, QUERIES, REQUESTS), max_size=60)
+FIGURES = ("source_bytes", "source_packets", "destination_bytes", "destination_packets")
+
+
+def summed(events: Iterable[Event], size: int = 20_000) -> list[Event]:
+    """The sums of all events, through the step."""
+    made = step(Level.SUMMARY, sums=size)
+    kept = [one for one in made.through(list(events)) + made.finish() if one.event_dataset is Dataset.SUMMARY]
+    assert all(one.source_ip is None or one.source_ip.startswith(("fd", "203.", "2001:")) for one in kept)
+    return kept
+
+
+def totals(events: Iterable[Event], who: Callable[[Event], Any]) -> dict[Any, Counter[str]]:
+    """What the full events of each client add up to."""
+    found: dict[Any, Counter[str]] = {}
+    for one in events:
+        total = found.setdefault(who(one), Counter())
+        if one.event_dataset is Dataset.SUMMARY:
+            total["events"] += one.summary_events or 0
+            total["flows"] += one.summary_flows or 0
+            total["failures"] += one.summary_failures or 0
+        else:
+            is_flow = one.event_dataset is Dataset.FLOW
+            total["events"] += 1
+            total["flows"] += is_flow
+            refused = one.event_outcome == "failure" or (one.dns_response_code or "NOERROR") != "NOERROR"
+            total["failures"] += unanswered(one) if is_flow else refused
+        for name in FIGURES:
+            total[name] += getattr(one, name) or 0
+    return found
+
+
+def client(one: Event) -> tuple[str | None, str | None]:
+    return one.source_ip, one.network_protocol
+
+
+@given(EVENTS, st.sampled_from([100, 20_000]))
+@settings(max_examples=80, deadline=None)
+def test_sums_add_up_to_the_events_whatever_their_order(events: list[Event], size: int) -> None:
+    made = pseudonyms(key=b"")
+    full = totals(events, client)
+    got = totals(summed(events, size), client)
+    assert sum(total["events"] for total in got.values()) == len(events)
+    # The step has a key of its own, so clients are compared by what they did.
+    assert made.period == "202611"
+    assert sorted(map(sorted, (total.items() for total in full.values()))) == sorted(
+        map(sorted, (total.items() for total in got.values()))
+    )
+
+
+@given(EVENTS.filter(bool))
+@settings(deadline=None)
+def test_first_and_last_are_those_of_the_events(events: list[Event]) -> None:
+    firsts = min(min(one.event_start or one.timestamp, one.timestamp) for one in events)
+    lasts = max(one.timestamp for one in events)
+    sums = summed(events)
+    assert min(one.event_start for one in sums if one.event_start) == firsts
+    assert max(one.timestamp for one in sums) == lasts
+    assert all(one.event_end == one.timestamp for one in sums)
+
+
+@given(st.lists(FLOWS, min_size=1, max_size=40), st.integers(1, 3))
+@settings(deadline=None)
+def test_beyond_the_bound_all_go_out_early_and_are_counted(flows: list[Event], size: int) -> None:
+    sums, made, names = Sums(size), pseudonyms(), hosts()
+    gone: list[Event] = []
+    for one in flows:
+        gone += sums.add(one, made, names)
+        assert len(sums) <= size
+    gone += sums.take()
+    assert sum(one.summary_events or 0 for one in gone) == len(flows)
+    assert bool(sums.early) == (len(gone) > size)
+
+
+def test_names_of_one_domain_are_one_sum_and_local_ones_are_pseudonyms() -> None:
+    queries = [
+        event(Dataset.DNS, network_protocol="dns", dns_question_name=name)
+        for name in ("www.example.nl", "img.example.nl", "pc-jan.local", "5.0.0.10.in-addr.arpa")
+    ]
+    sums = {one.dns_question_name: one.summary_events for one in summed(queries)}
+    assert sums.pop("example.nl") == 2
+    assert sums.pop("in-addr.arpa") == 1
+    ((local, count),) = sums.items()
+    assert local is not None
+    assert local.startswith("p-202611-")
+    assert count == 1
+
+
+def test_inside_the_school_the_server_is_named_and_outside_it_is_not() -> None:
+    inside = flow(destination_ip="10.0.0.9", network_direction=Direction.INTERNAL)
+    (one,) = summed([inside])
+    (other,) = summed([flow()])
+    assert one.destination_ip is not None
+    assert one.destination_ip.startswith("fd")
+    assert other.destination_ip is None
+
+
+@pytest.mark.parametrize(("port", "kept"), [(8080, 8080), (50000, None)])
+def test_a_service_without_a_known_protocol_is_its_port(port: int, kept: int | None) -> None:
+    (one,) = summed([flow(network_protocol=None, destination_port=port)])
+    assert one.destination_port == kept
+
+
+def test_a_minute_goes_out_when_the_next_begins_and_a_late_event_counts_in_the_one_it_came_in() -> None:
+    made = step(Level.SUMMARY)
+    first = [flow(second) for second in (0, 10, 20)]
+    assert [one for one in made.through(first) if one.event_dataset is Dataset.SUMMARY] == []
+    gone = [one for one in made.through([flow(60), flow(5)]) if one.event_dataset is Dataset.SUMMARY]
+    assert [one.summary_events for one in gone] == [3]
+    (rest,) = (one for one in made.finish() if one.event_dataset is Dataset.SUMMARY)
+    assert rest.summary_events == 2
+    assert rest.event_start == NOW + timedelta(seconds=3)
+
+
+def test_one_event_from_the_future_does_not_hold_up_the_sums() -> None:
+    made = step(Level.SUMMARY)
+    made.through([flow(86_400 * 365)])
+    assert len([one for one in made.through([flow(0)]) if one.event_dataset is Dataset.SUMMARY]) == 2
+    made.through([flow(1)])
+    assert len([one for one in made.through([flow(61)]) if one.event_dataset is Dataset.SUMMARY]) == 1
