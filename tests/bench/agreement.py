@@ -116,11 +116,12 @@ def names(events: list[Event], kind: str) -> list[Hashable]:
                 for event in events
                 if event.event_dataset is Dataset.TLS and event.tls_client_ja3
             ]
-        case "HTTP requests":
+        case "HTTP/1 requests":
+            # Suricata also writes HTTP/2, RTSP and records without a request as HTTP.
             return [
                 (ends(event), event.http_request_method, event.url_domain, event.http_response_status_code)
                 for event in events
-                if event.event_dataset is Dataset.HTTP
+                if event.event_dataset is Dataset.HTTP and (event.http_version or "").startswith(("0", "1"))
             ]
         case _:
             return [
@@ -176,12 +177,18 @@ def main() -> None:
     states = Counter((one.nsm_flow_state, other.nsm_flow_state) for one, other in pairs)
     same = sum(count for (one, other), count in states.items() if one == other)
     print(f"flow state: {_of(same, pairs)} the same", {k: v for k, v in states.items() if k[0] != k[1]})
-    for kind in ("DNS questions", "TLS server names", "JA3", "HTTP requests", "SSH banners"):
+    for kind in ("DNS questions", "TLS server names", "JA3", "HTTP/1 requests", "SSH banners"):
         both, total, more, less = share(names(ours, kind), names(theirs, kind))
         print(f"{kind}: {both} of {total} ({both / max(1, total):.2%}); only ours {more.total()}")
         for label, rest in (("only ours", more), ("only theirs", less)):
             for entry, count in rest.most_common(arguments.differences):
                 print(f"         {label} {count} × {entry}")
+    print(f"HTTP by version: ours {http_by_version(ours)}, theirs {http_by_version(theirs)}")
+
+
+def http_by_version(events: list[Event]) -> dict[str | None, int]:
+    """How many HTTP events there are of each version."""
+    return dict(Counter(event.http_version for event in events if event.event_dataset is Dataset.HTTP))
 
 
 def _of(count: int, pairs: list[tuple[Event, Event]]) -> str:

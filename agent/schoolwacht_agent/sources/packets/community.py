@@ -39,6 +39,8 @@ def _packed(address: str) -> bytes:
     return inet_pton(AF_INET6 if ":" in address else AF_INET, address)
 
 
+# Most flows have several events: a query, its answer, the flow itself.
+@lru_cache(maxsize=4_096)
 def community_id(source: str, destination: str, source_port: int, destination_port: int, protocol: int) -> str:
     """The Community ID of a flow, seed 0.
 

@@ -39,7 +39,7 @@ from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import Batch, Keeper, Link
 from schoolwacht_agent.sources.packets.report import flow_event
 from schoolwacht_agent.sources.packets.streams import Budget, Reading, Stream
-from schoolwacht_agent.sources.packets.tcp import ACK, FIN, RST, SYN, FlowState, Tcp, advance
+from schoolwacht_agent.sources.packets.tcp import ACK, FIN, FLOW_STATES, RST, SYN, FlowState, Tcp, advance
 from schoolwacht_agent.sources.port import Counters
 
 # Ethernet and IPv4 without options: ethertype, version and header length, total length, fragment, protocol, then
@@ -373,7 +373,7 @@ class Engine:
             _settle(flow)
 
     def _change(self, flow: Flow, half: Half, flags: int, sequence: int) -> None:
-        before = flow.state
+        before = FLOW_STATES[flow.tcp]
         if flags & SYN:
             if half is flow.up:
                 flow.initial = sequence
@@ -382,7 +382,7 @@ class Engine:
             elif half is flow.down and before is FlowState.NEW:
                 half.stream.or_begin(sequence + 1)
         flow.tcp = advance(flow.tcp, half is flow.up, flags)
-        if flow.state is not before:
+        if FLOW_STATES[flow.tcp] is not before:
             self._table.reschedule(flow)
         _settle(flow)
 

@@ -60,11 +60,13 @@ class Ends(NamedTuple):
 
 def ends_of(flow: Flow) -> Ends:
     """The ends of a flow, as text."""
-    key, width = flow.up.key, flow.width
-    source, destination = _ports(key, 2 * width)
-    if flow.icmp is not None:
-        source, destination = flow.icmp
-    return Ends(address(key[:width]), source, address(key[width : 2 * width]), destination, flow.protocol)
+    return _ends(flow.up.key, flow.width, flow.protocol, flow.icmp)
+
+
+@lru_cache(maxsize=4_096)
+def _ends(key: bytes, width: int, protocol: int, icmp: tuple[int, int] | None) -> Ends:
+    source, destination = icmp if icmp is not None else _ports(key, 2 * width)
+    return Ends(address(key[:width]), source, address(key[width : 2 * width]), destination, protocol)
 
 
 #: Protocols whose ports a flow shows.
