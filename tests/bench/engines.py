@@ -1,6 +1,6 @@
 """Both engines beside tshark, Suricata alone and a bare flow table: packets and events a second, CPU, memory.
 
-    python -m tests.bench.engines CAPTURE [--times 8] [--only NAME…]
+    python -m tests.bench.engines CAPTURE [--times 4] [--only NAME…]
 
 The capture (classic pcap) is written out several times behind one another, each later than the one before, so that a
 run is long enough and flows end as they do live. Every contender reads that file in a process of its own, whose CPU
@@ -205,7 +205,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("capture", type=Path, help="a classic pcap")
-    parser.add_argument("--times", type=int, default=8, help="how often the capture is played in one run")
+    parser.add_argument("--times", type=int, default=4, help="how often the capture is played in one run")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--child", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
