@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts import ROOT, missing
+
+# A shell's background jobs ignore SIGINT, and programs honour what they inherit: those that tests interrupt must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _free_port() -> int:

@@ -59,6 +59,22 @@ def _flow(row: Row) -> str:
     return f"{protocol}, {packets} packets, {size(total)}" + (f", {state}" if state else "")
 
 
+def _summary(row: Row) -> str:
+    about = _words(row, "dns.question.name", "tls.client.server_name", "url.domain")
+    service = _words(row, "network.protocol") or _words(row, "network.transport", "destination.port")
+    total = sum(int(row.get(f"{side}.bytes") or 0) for side in ("source", "destination"))
+    failures = int(row.get("summary.failures") or 0)
+    counts = [f"{int(row.get('summary.events') or 0)} in a minute"]
+    counts += [size(total)] if total else []
+    counts += [f"{failures} failed"] if failures else []
+    return f"{' '.join(filter(None, (service, about))) or 'traffic'}: {', '.join(counts)}"
+
+
+def _sighting(row: Row) -> str:
+    seen = _words(row, "sighting.kind", "sighting.value")
+    return f"{seen}, {int(row.get('sighting.count') or 0)} times" if seen else ""
+
+
 def _dns(row: Row) -> str:
     question = _words(row, "dns.question.name", "dns.question.type")
     answers = row.get("dns.answers.data") or []
@@ -100,6 +116,8 @@ HEADLINES: Mapping[str, Callable[[Row], str]] = MappingProxyType(
         "quic": _tls,
         "file": _file,
         "signal": _signal,
+        "summary": _summary,
+        "sighting": _sighting,
         "ssh": _of("nsm.ssh.client.software", "nsm.ssh.server.software"),
         "smb": _of("nsm.smb.command", "nsm.smb.share", "nsm.smb.filename", "nsm.smb.named_pipe", "nsm.smb.status"),
         "krb5": _of("nsm.krb5.msg_type", "nsm.krb5.cname", "nsm.krb5.sname", "nsm.krb5.error_code"),

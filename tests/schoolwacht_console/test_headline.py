@@ -24,6 +24,36 @@ def test_a_row_without_details_still_says_something(dataset: Dataset) -> None:
     [
         (
             {
+                "event.dataset": "summary",
+                "network.protocol": "dns",
+                "dns.question.name": "a.example",
+                "summary.events": 12,
+                "summary.failures": 2,
+            },
+            "dns a.example: 12 in a minute, 2 failed",
+        ),
+        (
+            {
+                "event.dataset": "summary",
+                "network.transport": "tcp",
+                "destination.port": 22,
+                "summary.events": 1,
+                "source.bytes": 1000,
+                "destination.bytes": 200,
+            },
+            "tcp 22: 1 in a minute, 1.2 kB",
+        ),
+        (
+            {
+                "event.dataset": "sighting",
+                "sighting.kind": "domain",
+                "sighting.value": "a.example",
+                "sighting.count": 3,
+            },
+            "domain a.example, 3 times",
+        ),
+        (
+            {
                 "event.dataset": "dns",
                 "dns.question.name": "a.example",
                 "dns.question.type": "A",
