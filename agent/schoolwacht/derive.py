@@ -50,6 +50,7 @@ TAXONOMY: MappingProxyType[Dataset, Categories] = MappingProxyType(
         Dataset.SIGNAL: Categories("alert", ("network", "intrusion_detection"), ("info",)),
         Dataset.SUMMARY: Categories("event", ("network",), ("connection",)),
         Dataset.SIGHTING: Categories("event", ("network",), ("info",)),
+        Dataset.EVIDENCE: Categories("event", ("network",), ("info",)),
         Dataset.HEALTH: Categories("metric", ("host",), ("info",)),
     }
 )
@@ -88,7 +89,9 @@ COPIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 )
 
 # Here the source is not the client: what they say is of a state or a packet, not of a conversation.
-_WITHOUT_CLIENT = frozenset({Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.SIGHTING, Dataset.HEALTH})
+_WITHOUT_CLIENT = frozenset(
+    {Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.SIGHTING, Dataset.EVIDENCE, Dataset.HEALTH}
+)
 
 # Lists shared by every event of a dataset: encoders only read them.
 _CATEGORY = {dataset: list(entry.category) for dataset, entry in TAXONOMY.items()}

@@ -39,6 +39,8 @@ Time = Annotated[datetime, Meta(tz=True)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Detail = Annotated[dict[Keyword, Text], Meta(max_length=LIST_MAX)]
+#: A document of its own (JSON, or base64 of a file), kept and shown but never searched.
+Document = Annotated[str, Meta(max_length=192 << 10, extra={"type": "opaque"})]
 
 
 class Dataset(StrEnum):
@@ -67,6 +69,7 @@ class Dataset(StrEnum):
     SIGNAL = "signal"
     SUMMARY = "summary"
     SIGHTING = "sighting"
+    EVIDENCE = "evidence"
     HEALTH = "health"
 
 
@@ -311,6 +314,21 @@ class Event(Struct, omit_defaults=True, gc=False):
     sighting_kind: Keyword | None = field(default=None, name="sighting.kind")
     sighting_value: Keyword | None = field(default=None, name="sighting.value")
     sighting_count: Count | None = field(default=None, name="sighting.count")
+
+    # Evidence: the packets of a signal, whose rule, ends and connection the event repeats. The packets stay at the
+    # school unless its board lets them leave.
+    evidence_id: Keyword | None = field(default=None, name="evidence.id")
+    evidence_taken: Time | None = field(default=None, name="evidence.taken")
+    evidence_packets: Count | None = field(default=None, name="evidence.packets")
+    evidence_bytes: Count | None = field(default=None, name="evidence.bytes")
+    #: SHA-256 of the capture file, the agent's Ed25519 signature of it, and its public key (docs/evidence.md).
+    evidence_sha256: Keyword | None = field(default=None, name="evidence.sha256")
+    evidence_signature: Keyword | None = field(default=None, name="evidence.signature")
+    evidence_public_key: Keyword | None = field(default=None, name="evidence.public_key")
+    #: Why there are no decoded packets, or not all.
+    evidence_fault: Keyword | None = field(default=None, name="evidence.fault")
+    evidence_tree: Document | None = field(default=None, name="evidence.tree")
+    evidence_pcap: Document | None = field(default=None, name="evidence.pcap")
 
     # Health: what an agent says of itself; every figure is a total since its start
     health_condition: Keyword | None = field(default=None, name="health.condition")

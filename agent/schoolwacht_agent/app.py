@@ -21,6 +21,7 @@ from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import EngineName, Settings, key
 from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.evidence.open import keep_recent, open_evidence
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
 from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.shed import Shed
@@ -91,10 +92,12 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         homes = Homes(settings.agent.home)
         standpoint = open_standpoint(homes, settings.standpoint, settings.zones, state=state)
         minimise = open_minimise(settings.minimise, settings.zones, homes, standpoint, state)
+        recent = keep_recent(settings.evidence, state, source)
+        evidence = open_evidence(settings.evidence, settings.agent.name, state, recent, minimise)
         attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
         interface = "" if attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
-        steps = Steps(standpoint, settings.behave, state / "baselines", minimise)
+        steps = Steps(standpoint, settings.behave, state / "baselines", minimise, evidence)
         attendant = Attendant(
             source,
             standpoint,
@@ -121,6 +124,8 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             capturing.run()
         finally:
             steps.close()
+            if recent is not None:
+                recent.close()
 
 
 def forward(settings: Settings, *, parent: int | None = None) -> None:

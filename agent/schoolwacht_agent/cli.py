@@ -16,6 +16,9 @@ from schoolwacht_agent import app, config, doctor, keyholders, logs, replay, sta
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
 from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.evidence import command as evidence
+from schoolwacht_agent.evidence.open import open_evidence
+from schoolwacht_agent.evidence.recent import Captures
 from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.standpoint.settings import StandpointTable
@@ -66,6 +69,17 @@ exit codes:
   1  at least one fault was found
   2  wrong use
 """
+_EVIDENCE = """\
+examples:
+  schoolwacht-agent evidence list
+  schoolwacht-agent evidence show 20261124T091500-0123456789ab
+  schoolwacht-agent evidence export 20261124T091500-0123456789ab --to /media/usb
+
+exit codes:
+  0  done; what was shown or exported is what was signed
+  1  there is no such evidence, or its hash or signature is not right
+  2  wrong use
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,7 +122,17 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_config(revealed)
     keyholders.add_unmask(revealed)
+    _add_evidence(commands)
     return made
+
+
+def _add_evidence(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _command(commands, "evidence", _evidence, "the packets that were kept of grave signals", _EVIDENCE)
+    made.add_argument("action", choices=["list", "show", "export"], help="what to do")
+    made.add_argument("id", nargs="?", default="", metavar="ID", help="of the evidence, for show and export")
+    made.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="where export puts it; default: here")
+    _add_config(made)
+    made.add_argument("--json", action="store_true", help="for machines")
 
 
 def _command(
@@ -229,8 +253,30 @@ def _plan(arguments: argparse.Namespace, settings: Settings | None) -> replay.Pl
         return plan
     state = Path(settings.agent.state)
     return plan._replace(
-        minimise=lambda: open_minimise(settings.minimise, settings.zones, Homes(home), standpoint, state)
+        minimise=lambda: open_minimise(settings.minimise, settings.zones, Homes(home), standpoint, state),
+        evidence=lambda capture, minimise: (
+            open_evidence(settings.evidence, settings.agent.name, state, Captures(capture), minimise, live=False)
+            if arguments.send
+            else None
+        ),
     )
+
+
+def _evidence(arguments: argparse.Namespace) -> int:
+    if (arguments.action == "list") == bool(arguments.id):
+        _say("evidence list takes no id; show and export take one")
+        return WRONG
+    settings = config.load(arguments.config)
+    if arguments.action == "export":
+        print(evidence.export(settings, arguments.id, arguments.to))
+        return DONE
+    if arguments.action == "list":
+        for manifest in evidence.pieces(settings):
+            print(msgspec.json.encode(manifest).decode() if arguments.json else evidence.line(manifest))
+        return DONE
+    shown = evidence.show(settings, arguments.id)
+    print(msgspec.json.encode(shown).decode() if arguments.json else "\n".join(evidence.lines(shown)))
+    return FAILED if shown.problem else DONE
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field, structs
 from schoolwacht import config as loader
 from schoolwacht.errors import ConfigError
 from schoolwacht_agent.behave import BehaveSettings
+from schoolwacht_agent.evidence.settings import EvidenceTable
 from schoolwacht_agent.minimise.settings import MinimiseTable, check_minimise
 from schoolwacht_agent.standpoint.settings import StandpointTable, ZoneTable, check_zones
 
@@ -246,6 +247,7 @@ class Settings(_Table, frozen=True):
     source: SourceTable = SourceTable()
     behave: BehaveSettings = BehaveSettings()
     minimise: MinimiseTable = MinimiseTable()
+    evidence: EvidenceTable = EvidenceTable()
     spool: SpoolTable = SpoolTable()
     uplink: UplinkTable = field(default_factory=UplinkTable)
 

@@ -24,6 +24,9 @@ from schoolwacht_agent.answer import Meaning
 from schoolwacht_agent.app import CAPTURE, spool_of
 from schoolwacht_agent.config import EngineName, Settings
 from schoolwacht_agent.detections import left_out
+from schoolwacht_agent.evidence.examine import try_decoding
+from schoolwacht_agent.evidence.run import Failed
+from schoolwacht_agent.evidence.sandbox import Layer
 from schoolwacht_agent.health import last_beat
 from schoolwacht_agent.sources import SOURCES, choose
 from schoolwacht_agent.spool import look
@@ -69,7 +72,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield key if isinstance(key, Finding) else Finding("key", Level.FINE, "the agent's key is there")
     checks: tuple[Callable[[Settings], Finding | None], ...] = (
         check_state, check_room, check_engine, check_detections, check_interface, check_rights, check_standpoint,
-        check_sight, check_spool,
+        check_sight, check_spool, check_evidence,
     )  # fmt: skip
     for check in checks:
         found = check(settings)
@@ -229,6 +232,26 @@ def check_spool(settings: Settings) -> Finding:
             "spool", Level.WARNING, f"{text}; {report.rejected:,} were set aside", f"the reasons stand in {where}"
         )
     return Finding("spool", Level.FINE, text)
+
+
+def check_evidence(settings: Settings) -> Finding | None:
+    """Packets can be decoded here, apart from everything else."""
+    if not settings.evidence.enabled:
+        return None
+    try:
+        decoded, seconds = try_decoding(settings.evidence)
+    except (Failed, OSError) as error:
+        words = f" ({error.words})" if isinstance(error, Failed) and error.words else ""
+        said = f"packets cannot be decoded: {error}{words}"
+        remedy = "install the package tshark, or set evidence.tshark; until then evidence is kept undecoded"
+        return Finding("evidence", Level.WARNING, said, remedy)
+    text = f"a packet is decoded in {seconds:.1f} s, held by: {', '.join(decoded.sandbox)}"
+    wanted = (Layer.NAMESPACES, Layer.LANDLOCK, Layer.SYSCALLS)
+    lacking = [layer.value for layer in wanted if layer not in decoded.sandbox]
+    if lacking:
+        remedy = "allow user namespaces, use Linux 5.13 or later, or run it as a service of its own"
+        return Finding("evidence", Level.WARNING, f"{text}; not by: {', '.join(lacking)}", remedy)
+    return Finding("evidence", Level.FINE, text)
 
 
 def _collectors(settings: Settings, key: str) -> Iterator[Finding]:

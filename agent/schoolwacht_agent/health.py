@@ -61,6 +61,8 @@ class Condition(StrEnum):
     RESTARTED = "restarted"
     #: Lines of the mapping that stays in use, because the file was refused.
     MAPPING = "mapping"
+    #: Captures that made the decoding of evidence fail, since the start.
+    QUARANTINED = "quarantined"
 
 
 _MIRROR = "look at the mirror port: a switch that mirrors more than the port carries drops the rest"
@@ -83,6 +85,7 @@ REMEDIES: MappingProxyType[Condition, str] = MappingProxyType(
         Condition.HELD: "make room on the disk, or look in the kernel's log what it says of it",
         Condition.RESTARTED: "look in the agent's log why it ended",
         Condition.MAPPING: "correct the file; it is read again by itself",
+        Condition.QUARANTINED: "keep tshark up to date; the packets lie in evidence/kept/quarantine below the state",
     }
 )
 

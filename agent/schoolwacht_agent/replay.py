@@ -25,6 +25,7 @@ from schoolwacht_agent.app import open_uplink, open_writer, spool_of
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import Settings, SourceTable
+from schoolwacht_agent.evidence.collect import Evidence
 from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.pace import Pace
 from schoolwacht_agent.sources import Engine, choose
@@ -48,10 +49,13 @@ class Plan(NamedTuple):
     speed: float | None = None
     #: Makes the step of that name for one capture; None keeps everything as it is.
     minimise: Callable[[], Minimise | None] = lambda: None
+    #: Makes the step of that name for one capture, from the step before.
+    evidence: Callable[[Path, Minimise | None], Evidence | None] = lambda *_: None
 
-    def steps(self) -> Steps:
+    def steps(self, capture: Path) -> Steps:
         """The steps for one capture."""
-        return Steps(self.standpoint, self.behave, minimise=self.minimise())
+        minimise = self.minimise()
+        return Steps(self.standpoint, self.behave, minimise=minimise, evidence=self.evidence(capture, minimise))
 
     def lists(self, source: Source) -> Iterable[list[Event]]:
         """The lists of a source at the pace that is asked for."""
@@ -78,8 +82,8 @@ def show(plan: Plan, *, as_json: bool, signals_only: bool) -> Result:
         if chosen:
             sys.stdout.write("".join(line(event) for event in chosen))
 
-    def play(source: Source, line: Progress) -> None:
-        steps = plan.steps()
+    def play(source: Source, capture: Path, line: Progress) -> None:
+        steps = plan.steps(capture)
         for events in plan.lists(source):
             take(steps.through(events))
             line.update(events=source.counters.events, packets=source.counters.packets)
@@ -129,7 +133,7 @@ def _end(address: str | None, port: int | None) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _each(plan: Plan, play: Callable[[Source, Progress], None]) -> list[SourceError]:
+def _each(plan: Plan, play: Callable[[Source, Path, Progress], None]) -> list[SourceError]:
     """Play every capture; the faults of those that have one."""
     # Whether an interface could be opened does not matter to files.
     _, engine = choose(msgspec.structs.replace(plan.source, interface=""))
@@ -137,7 +141,7 @@ def _each(plan: Plan, play: Callable[[Source, Progress], None]) -> list[SourceEr
     for capture in plan.captures:
         with progress(str(capture)) as line:
             try:
-                play(_opened(engine, capture, plan), line)
+                play(_opened(engine, capture, plan), capture, line)
             except SourceError as error:
                 faults.append(error)
     return faults
@@ -184,9 +188,9 @@ async def _deliver(uplink: Uplink, keeping: asyncio.Task[list[SourceError]]) -> 
 def _keep(plan: Plan, writer: Writer, stopping: threading.Event) -> list[SourceError]:
     """Play every capture into the spool, in a thread."""
 
-    def play(source: Source, line: Progress) -> None:
-        capture = Capture(source, plan.steps(), writer)
-        capture.run(_attended(plan.lists(source), source, line))
+    def play(source: Source, capture: Path, line: Progress) -> None:
+        capturing = Capture(source, plan.steps(capture), writer)
+        capturing.run(_attended(plan.lists(source), source, line))
 
     def _attended(lists: Iterable[list[Event]], source: Source, line: Progress) -> Iterator[list[Event]]:
         for events in lists:

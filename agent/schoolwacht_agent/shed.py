@@ -43,6 +43,7 @@ KINDS: MappingProxyType[Dataset, Kind] = MappingProxyType(
         Dataset.SUMMARY: Kind.SUMMARIES,
         Dataset.SIGHTING: Kind.SUMMARIES,
         Dataset.SIGNAL: Kind.SIGNALS,
+        Dataset.EVIDENCE: Kind.SIGNALS,
         Dataset.HEALTH: Kind.NEVER,
     }
 )

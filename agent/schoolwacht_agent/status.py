@@ -10,6 +10,8 @@ import msgspec
 
 from schoolwacht_agent.app import CAPTURE, FORWARDER, spool_of
 from schoolwacht_agent.config import Settings
+from schoolwacht_agent.evidence.open import open_store
+from schoolwacht_agent.evidence.store import Report as Evidence
 from schoolwacht_agent.health import Trouble, last_beat
 from schoolwacht_agent.spool import Report, look
 
@@ -36,6 +38,7 @@ class Status(msgspec.Struct, frozen=True):
     forwarder: PartStatus
     spool: Report | None
     last_delivery: datetime | None
+    evidence: Evidence | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -61,6 +64,7 @@ def status_of(settings: Settings) -> Status:
         _part(state, FORWARDER),
         report,
         datetime.fromtimestamp(settled, UTC) if settled else None,
+        open_store(settings.evidence, state).report() if settings.evidence.enabled else None,
     )
 
 
@@ -85,6 +89,10 @@ def lines(status: Status) -> list[str]:
         if status.last_delivery is not None:
             age = time.time() - status.last_delivery.timestamp()
             shown.append(f"last delivery {age:,.0f} s ago ({_moment(status.last_delivery)})")
+    if status.evidence is not None and status.evidence.bytes:
+        kept, quarantined = status.evidence.kept, status.evidence.quarantined
+        held = f"evidence   {kept:,} pieces, {status.evidence.bytes / (1 << 20):.1f} MiB"
+        shown.append(f"{held}; {quarantined} could not be decoded" if quarantined else held)
     return shown + [f"problem    {text}" for text in status.problems]
 
 

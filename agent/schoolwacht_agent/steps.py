@@ -1,4 +1,4 @@
-"""The steps between source and spool, in their order: place, behave, settle, minimise."""
+"""The steps between source and spool, in their order: place, behave, settle, evidence, minimise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schoolwacht.event import Event
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
+from schoolwacht_agent.evidence.collect import Evidence
 from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.standpoint.port import Standpoint
 
@@ -18,6 +19,7 @@ class Steps:
         behave: thresholds of the detectors.
         memory: file in which the detectors keep what is usual; None for traffic that they must not learn from.
         minimise: what may be kept; None keeps everything as it is, for one's own machine.
+        evidence: keeps the packets of grave signals; None keeps none.
     """
 
     def __init__(
@@ -26,28 +28,41 @@ class Steps:
         behave: BehaveSettings,
         memory: Path | None = None,
         minimise: Minimise | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
         self._standpoint = standpoint
         self._behaviour = Behaviour(behave, memory)
         self._minimise = minimise
+        self._evidence = evidence
 
     def through(self, events: list[Event]) -> list[Event]:
         """The events of schools with their direction and place, and the signals that they complete."""
         judged = self._standpoint.settle(self._behaviour.judge(self._standpoint.place(events)))
-        return judged if self._minimise is None else self._minimise.through(judged)
+        if self._evidence is not None:
+            # Before minimising, which takes away by what packets are found.
+            self._evidence.note(judged)
+            judged = judged + self._evidence.ready()
+        return self._minimised(judged)
 
     def idle(self) -> list[Event]:
         """Called when no event came: what is due by the clock."""
-        return [] if self._minimise is None else self._minimise.idle()
+        ready = [] if self._evidence is None else self._minimised(self._evidence.ready())
+        return ready if self._minimise is None else ready + self._minimise.idle()
 
     def finish(self) -> list[Event]:
         """What is still held at the end of the stretch."""
-        return [] if self._minimise is None else self._minimise.finish()
+        ready = [] if self._evidence is None else self._minimised(self._evidence.finish())
+        return ready if self._minimise is None else ready + self._minimise.finish()
+
+    def _minimised(self, events: list[Event]) -> list[Event]:
+        return events if self._minimise is None or not events else self._minimise.through(events)
 
     def figures(self) -> dict[str, int]:
         """Totals of the steps, by name, for the health report."""
         figures = self._behaviour.figures()
-        return figures if self._minimise is None else figures | self._minimise.figures()
+        for part in (self._evidence, self._minimise):
+            figures |= {} if part is None else part.figures()
+        return figures
 
     def close(self) -> None:
         """At the end of the traffic: keep what the steps have learned."""

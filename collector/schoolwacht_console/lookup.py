@@ -15,8 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from schoolwacht.errors import QueryError
+from schoolwacht.event import Dataset
 from schoolwacht_collector.index.port import Kind, Page, Row, Scope, Search, Store
-from schoolwacht_collector.query.ast import All, And, Equals, Node, OneOf, Or
+from schoolwacht_collector.query.ast import All, And, Equals, Node, Not, OneOf, Or
 from schoolwacht_collector.query.parse import parse
 from schoolwacht_collector.records import Agent, Alert, AlertState, School, Severity
 from schoolwacht_console.moments import EVER, Window
@@ -27,6 +28,9 @@ MAX_PAGE = 1000
 AROUND = timedelta(minutes=5)
 AROUND_ROWS = 100
 SIGNAL_ROWS = 50
+#: Pieces of evidence that an alert shows.
+EVIDENCE_ROWS = 10
+_EVIDENCE = Equals("event.dataset", Dataset.EVIDENCE.value)
 #: A community id is put into one query at most this often; an alert of more connections shows its latest.
 _MAX_CONNECTIONS = 50
 _DIRECTORY_SECONDS = 60.0
@@ -205,6 +209,34 @@ async def story(store: Store, scope: Scope, of: Alert) -> Story:
     return Story(of, signals.rows, connections, [row for row in host if str(row.get("event.id")) not in shown], window)
 
 
+async def evidence(store: Store, scope: Scope, of: Alert, signals: Iterable[Row]) -> list[Row]:
+    """The evidence of an alert's signals: of the same rules, and of their connections or its entity.
+
+    An agent sends it some seconds after the signal, under the signal's time. Raises StoreError.
+    """
+    rows = list(signals)
+    rules = tuple(dict.fromkeys(str(row["rule.id"]) for row in rows if row.get("rule.id"))) or (of.rule_id,)
+    ids = tuple(dict.fromkeys(str(row["network.community_id"]) for row in rows if row.get("network.community_id")))
+    same: list[Node] = [OneOf("network.community_id", ids[:_MAX_CONNECTIONS])] if ids else []
+    if _is_address(of.entity):
+        same += [Equals("source.ip", of.entity), Equals("destination.ip", of.entity)]
+    if not same:
+        return []
+    node = And((_EVIDENCE, Equals("school.location", of.school), OneOf("rule.id", rules), Or(tuple(same))))
+    page = await store.search(
+        Search(
+            Kind.EVENT,
+            node,
+            scope,
+            since=of.first,
+            until=of.last + timedelta(milliseconds=1),
+            limit=EVIDENCE_ROWS,
+            oldest_first=True,
+        )
+    )
+    return page.rows
+
+
 async def _connections(store: Store, scope: Scope, of: Alert, signals: Iterable[Row], window: Window) -> list[Row]:
     ids = dict.fromkeys(str(row["network.community_id"]) for row in signals if row.get("network.community_id"))
     if not ids:
@@ -214,20 +246,26 @@ async def _connections(store: Store, scope: Scope, of: Alert, signals: Iterable[
 
 
 async def _host(store: Store, scope: Scope, of: Alert, window: Window) -> list[Row]:
-    try:
-        ip_address(of.entity)
-    except ValueError:
+    if not _is_address(of.entity):
         return []
     same = Or((Equals("source.ip", of.entity), Equals("destination.ip", of.entity)))
     return await _around(store, scope, of, same, window)
 
 
 async def _around(store: Store, scope: Scope, of: Alert, same: Node, window: Window) -> list[Row]:
-    node = And((same, Equals("school.location", of.school)))
+    node = And((same, Equals("school.location", of.school), Not(_EVIDENCE)))
     page = await store.search(
         Search(Kind.EVENT, node, scope, since=window.since, until=window.until, limit=AROUND_ROWS, oldest_first=True)
     )
     return page.rows
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _alert_node(directory: Directory, wanted: AlertFilter) -> Node:

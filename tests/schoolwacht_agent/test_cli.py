@@ -185,7 +185,7 @@ async def test_doctor_finds_a_machine_that_can_work_fine(tmp_path: Path, collect
     levels.pop("room")
     assert levels.pop("detections") == "warning", "this engine has no signatures"
     assert set(levels.values()) == {"fine"}, out
-    assert {"configuration", "key", "state", "interface", "spool", "collector", "clock"} == set(levels)
+    assert {"configuration", "key", "state", "interface", "spool", "evidence", "collector", "clock"} == set(levels)
 
 
 async def test_doctor_names_each_fault_and_what_to_do(

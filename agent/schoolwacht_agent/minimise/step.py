@@ -27,7 +27,7 @@ from schoolwacht_agent.minimise.sums import Sums
 #: Schools and periods whose pseudonyms are held at once; a path of more computes some anew.
 STATES = 1024
 IDLE_SECONDS = 60.0
-_PASSED = frozenset({Dataset.SIGNAL, Dataset.HEALTH, Dataset.SUMMARY, Dataset.SIGHTING})
+_PASSED = frozenset({Dataset.SIGNAL, Dataset.HEALTH, Dataset.SUMMARY, Dataset.SIGHTING, Dataset.EVIDENCE})
 _MINUTE = timedelta(minutes=1)
 #: So much earlier than the minute that runs is no late event but another clock.
 _BACK = timedelta(hours=1)

@@ -125,6 +125,12 @@ FIELDS: MappingProxyType[str, Rule] = MappingProxyType(
             "nsm_flow_destination_tcp_flags", "nsm_icmp_type", "nsm_icmp_code", "summary_events", "summary_flows",
             "summary_failures", "sighting_kind", "sighting_value", "sighting_count",
         ),
+        # Evidence: its tree was treated field by field (evidence/policy.py); packets only if the board lets them
+        **_same(
+            Treatment.KEEP,
+            "evidence_id", "evidence_taken", "evidence_packets", "evidence_bytes", "evidence_sha256",
+            "evidence_signature", "evidence_public_key", "evidence_fault", "evidence_tree", "evidence_pcap",
+        ),
         # DNS
         **_same(
             Treatment.KEEP,

@@ -12,6 +12,7 @@ from yarl import URL
 from schoolwacht_collector.records import Alert
 from schoolwacht_console import lookup
 from schoolwacht_console.context import CONSOLE
+from schoolwacht_console.evidence import evidence_of
 from schoolwacht_console.pages.alerts import choice_of_state
 from schoolwacht_console.problem import Problem, reading_body
 from schoolwacht_console.rendering import page
@@ -28,8 +29,10 @@ async def show(request: web.Request) -> web.Response:
     if found is None:
         raise Problem(404, "there is no alert of that id")
     story = await lookup.story(console.store, console.scope, found)
+    rows = await lookup.evidence(console.store, console.scope, found, story.signals)
     context = {
         "story": story,
+        "evidence": [evidence_of(row) for row in rows],
         "alert": found,
         "techniques": techniques(found),
         "schools": await console.directory.schools(),

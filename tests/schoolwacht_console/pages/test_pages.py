@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import json
 import re
+from datetime import timedelta
 
 import pytest
 
-from schoolwacht.event import Dataset
+from schoolwacht.event import Dataset, Event
 from schoolwacht_collector.index.port import Kind, Store
 from schoolwacht_console.pages.alert import techniques
 from tests.schoolwacht_console import sample
@@ -168,3 +170,55 @@ async def test_a_form_that_cannot_be_read_is_the_senders_fault(
     answer = await client.post("/alerts/a0001/state", data=b"state=\xff", headers={"Content-Type": kind})
     assert answer.status == status
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def evidence(number: int, tree: str | None, **fields: object) -> Event:
+    given: dict[str, object] = {
+        "rule_id": "D24",
+        "rule_name": "Known bad address 203.0.113.66",
+        "network_community_id": sample.COMMUNITY,
+        "evidence_id": "20260901T115500-0123456789ab",
+        "evidence_packets": 3,
+        "evidence_bytes": 1234,
+        "evidence_sha256": "ab" * 32,
+        "evidence_public_key": "k" * 43 + "=",
+        "evidence_tree": tree,
+    }
+    return sample.event(number, sample.NOW - timedelta(minutes=2), Dataset.EVIDENCE, **(given | fields))
+
+
+def tree_of(text: str) -> str:
+    fields = [["http.user_agent", "User-Agent", text], [text, text, text]]
+    packet = {"time": text, "bytes": 200, "layers": [{"name": text, "fields": fields}]}
+    return json.dumps({"packets": [packet], "left_out": {"fields": 7, "packets": 1}})
+
+
+async def test_an_alert_shows_the_evidence_of_its_signals(client: Client, store: Store) -> None:
+    await store.create([evidence(60, tree_of("curl/8")), evidence(61, None, rule_id="D99", evidence_id="other")])
+    text = await read(client, "/alerts/a0001")
+    assert "<dt>User-Agent</dt><dd>curl/8</dd>" in text
+    assert "20260901T115500-0123456789ab" in text
+    assert "kept at the school by agent" in text
+    assert "other" not in re.findall(r"<code>(\w+)</code>", text)
+    assert "evidence.tree" not in text, "not among the other traffic"
+
+
+async def test_evidence_that_could_not_be_decoded_says_why(client: Client, store: Store) -> None:
+    await store.create([evidence(60, None, evidence_fault="decoding took more than 10 s and was ended")])
+    assert "Decoding took more than 10 s and was ended." in await read(client, "/alerts/a0001")
+
+
+@pytest.mark.parametrize("tree", ["", "[]", "{", '{"packets":[{"time":1}]}', '{"packets":7,"left_out":{}}'])
+async def test_a_tree_of_another_shape_is_named_and_not_shown(client: Client, store: Store, tree: str) -> None:
+    await store.create([evidence(60, tree)])
+    assert "cannot be read" in await read(client, "/alerts/a0001")
+
+
+@pytest.mark.parametrize("text", sample.HOSTILE)
+async def test_text_in_evidence_is_inert(client: Client, store: Store, text: str) -> None:
+    await store.create([evidence(60, tree_of(text), evidence_id=text, evidence_fault=text, evidence_public_key=text)])
+    shown = await read(client, "/alerts/a0001")
+    assert "<img src=x" not in shown
+    assert "window.owned=1</script>" not in shown
+    assert not re.search("<(?:svg|iframe|meta http-equiv=refresh|style>|form action=//|base|details open)", shown)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)

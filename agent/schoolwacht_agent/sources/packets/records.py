@@ -7,7 +7,7 @@ place, without a copy or an object for each.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Link(IntEnum):
@@ -66,3 +66,11 @@ class Keeper(Protocol):
     def take(self, batch: Batch) -> None:
         """Packets in the order in which they came; the buffer stays as it is. Must not raise."""
         ...
+
+
+@runtime_checkable
+class HandsOn(Protocol):
+    """A source that reads packets itself, and hands the recent ones on."""
+
+    #: Set before ``read``.
+    keeper: Keeper | None
