@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 import msgspec
+import zstandard
 from msgspec import Struct
 
 from schoolwacht.errors import IndicatorError
@@ -114,14 +115,21 @@ _LINE = msgspec.json.Decoder(Known)
 _HEAD = msgspec.json.Decoder(_Head)
 
 
-def encode_set(indicators: Iterable[Listed]) -> bytes:
+class Encoded(NamedTuple):
+    """A set as bytes, its version and how many it holds."""
+
+    version: str
+    number: int
+    raw: bytes
+
+
+def encode_set(indicators: Iterable[Listed]) -> Encoded:
     """The bytes of a set."""
     lines = sorted({_ENCODER.encode(_known(one)) for one in indicators})
-    return _head(lines) + b"".join(line + b"\n" for line in lines)
-
-
-def _head(lines: list[bytes]) -> bytes:
-    return _ENCODER.encode(_Head(FORMAT, version_of(lines), len(lines))) + b"\n"
+    text = b"".join(line + b"\n" for line in lines)
+    version = text_version(text)
+    head = _ENCODER.encode(_Head(FORMAT, version, len(lines)))
+    return Encoded(version, len(lines), head + b"\n" + text)
 
 
 def version_of(lines: Iterable[bytes]) -> str:
@@ -131,6 +139,29 @@ def version_of(lines: Iterable[bytes]) -> str:
         digest.update(line)
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def text_version(text: bytes | memoryview) -> str:
+    """The version of a set from all of its lines, each with its line end."""
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def pack_set(raw: bytes) -> bytes:
+    """A set for the wire: one zstd frame."""
+    return zstandard.ZstdCompressor(level=9).compress(raw)
+
+
+def unpack_set(frame: bytes) -> bytes:
+    """A set from the wire. Raises IndicatorError if it is none or unpacks to more than :data:`BYTES_MAX`."""
+    # decompress() believes the size that a frame states of itself; a reader does not.
+    reader = zstandard.ZstdDecompressor(max_window_size=8 << 20).stream_reader(frame, read_across_frames=False)
+    try:
+        raw: bytes = reader.read(BYTES_MAX + 1)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise IndicatorError(f"is no zstd frame: {error}") from error
+    if len(raw) > BYTES_MAX:
+        raise IndicatorError(f"unpacks to more than {BYTES_MAX >> 20} MiB")
+    return raw
 
 
 def read_set(raw: bytes, *, path: str) -> IndicatorLines:

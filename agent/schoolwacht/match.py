@@ -23,7 +23,7 @@ Limits: signals are not matched (the traffic's own event is), nor health. A set 
 another and assign it; a match that is under way finishes with the old one. It belongs to one thread, because
 its caches do; they hold the addresses and names asked last, at most ``cached`` each.
 
-The collector holds a set in dictionaries, an agent in a file that it maps (:class:`Tables`).
+The collector holds a set in dictionaries, an agent in the bytes of a file (:class:`Tables`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from schoolwacht_agent.config import EngineName, Settings, key
 from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.evidence.open import keep_recent, open_evidence
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
+from schoolwacht_agent.indicators.fetch import Fetcher
+from schoolwacht_agent.indicators.match import Matcher
 from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sight import Sight
@@ -97,7 +99,7 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
         interface = "" if attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
-        steps = Steps(standpoint, settings.behave, state / "baselines", minimise, evidence)
+        steps = Steps(standpoint, settings.behave, state / "baselines", minimise, evidence, matcher=Matcher(state))
         attendant = Attendant(
             source,
             standpoint,
@@ -141,11 +143,20 @@ async def _forward(settings: Settings, reader: Reader, parent: int | None) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, uplink.stop)
     attending = asyncio.create_task(_attend(uplink, beats, parent))
+    fetching = asyncio.create_task(Fetcher(Path(settings.agent.state), settings.uplink, key(settings)).run())
+    fetching.add_done_callback(_ended)
     try:
         await uplink.run()
     finally:
         attending.cancel()
+        fetching.cancel()
         beats.beat(now=True, delivered=uplink.delivered, rejected=uplink.rejected)
+
+
+def _ended(fetching: asyncio.Task[None]) -> None:
+    """Fetching never ends by itself, unless it is switched off: events must go on without it."""
+    if not fetching.cancelled() and (fault := fetching.exception()) is not None:
+        log.error("indicators are fetched no more until the forwarder starts again", exc_info=fault)
 
 
 async def _attend(uplink: Uplink, beats: Beats, parent: int | None) -> None:

@@ -19,6 +19,7 @@ from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.evidence import command as evidence
 from schoolwacht_agent.evidence.open import open_evidence
 from schoolwacht_agent.evidence.recent import Captures
+from schoolwacht_agent.indicators.command import accept, describe, load, set_of
 from schoolwacht_agent.minimise.open import open_minimise
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.standpoint.settings import StandpointTable
@@ -80,6 +81,20 @@ exit codes:
   1  there is no such evidence, or its hash or signature is not right
   2  wrong use
 """
+_INDICATORS = """\
+examples:
+  schoolwacht-agent indicators show --json
+  schoolwacht-agent indicators load list.jsonl --config agent.toml
+  schoolwacht-agent indicators confirm
+
+A file has one indicator a line, ["domain", "evil.example"], or is a set as the collector gives it. What is loaded is
+used within a second, without a restart; the next fetch replaces it, unless uplink.indicators_seconds is 0.
+
+exit codes:
+  0  done
+  1  the file, the set or the configuration is at fault; a set of less than half the size is refused until confirmed
+  2  wrong use
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--supervised", type=int, metavar="PID", help=argparse.SUPPRESS)
     _add_replay(commands)
+    _add_indicators(commands)
     shown = _command(commands, "status", _status, "what the agent on this machine does now", _STATUS)
     examined = _command(commands, "doctor", _doctor, "whether the agent can work here, and what to do if not", _DOCTOR)
     for one in (shown, examined):
@@ -159,6 +175,15 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_indicators(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    made = _command(commands, "indicators", _indicators, "what known bad is matched here, and another set", _INDICATORS)
+    made.add_argument("action", choices=["show", "load", "confirm"], help="show is what is in use")
+    made.add_argument("file", nargs="?", type=Path, metavar="FILE", help="with load: the set")
+    made.add_argument("--confirmed", action="store_true", help="with load: also a set of less than half the size")
+    made.add_argument("--json", action="store_true", help="with show: for machines")
+    _add_config(made)
+
+
 def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made = _command(commands, "replay", _replay, "turn capture files into events and signals", _REPLAY)
     made.add_argument("captures", nargs="+", type=Path, metavar="CAPTURE", help="pcap or pcapng, also .gz or .zst")
@@ -177,6 +202,9 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="a network of the school (repeatable); default: agent.home of the configuration, or the private ranges",
     )
     made.add_argument("--config", type=Path, metavar="FILE", help="agent.toml; needed by --send")
+    made.add_argument(
+        "--indicators", type=Path, metavar="FILE", help="match these, as of `indicators load`; default: none"
+    )
     made.add_argument("--send", action="store_true", help="deliver through spool and uplink instead of printing")
     made.add_argument(
         "--as-sent", action="store_true", help="print what would leave the school: minimised by --config FILE"
@@ -248,7 +276,8 @@ def _plan(arguments: argparse.Namespace, settings: Settings | None) -> replay.Pl
     table = settings.standpoint if settings is not None else StandpointTable()
     standpoint = open_standpoint(Homes(home), table, settings.zones if settings is not None else ())
     speed = (arguments.speed or 1.0) if arguments.as_live else None
-    plan = replay.Plan(arguments.captures, source, standpoint, behave, speed)
+    indicators = set_of(arguments.indicators) if arguments.indicators is not None else None
+    plan = replay.Plan(arguments.captures, source, standpoint, behave, speed, indicators)
     if settings is None or not (arguments.send or arguments.as_sent):
         return plan
     state = Path(settings.agent.state)
@@ -277,6 +306,24 @@ def _evidence(arguments: argparse.Namespace) -> int:
     shown = evidence.show(settings, arguments.id)
     print(msgspec.json.encode(shown).decode() if arguments.json else "\n".join(evidence.lines(shown)))
     return FAILED if shown.problem else DONE
+
+
+def _indicators(arguments: argparse.Namespace) -> int:
+    if (arguments.file is None) is (arguments.action == "load"):
+        _say("load takes a FILE" if arguments.action == "load" else f"{arguments.action} takes no FILE")
+        return WRONG
+    state = Path(config.load(arguments.config).agent.state)
+    if arguments.action == "load":
+        print(load(state, arguments.file, confirmed=arguments.confirmed))
+    elif arguments.action == "confirm":
+        print(accept(state))
+    else:
+        found = describe(state)
+        if arguments.json:
+            print(msgspec.json.encode(found).decode())
+        else:
+            print("\n".join(f"{name:8} {value}" for name, value in found.items()))
+    return DONE
 
 
 def _status(arguments: argparse.Namespace) -> int:

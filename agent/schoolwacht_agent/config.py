@@ -233,6 +233,14 @@ class UplinkTable(_Table, frozen=True):
     answer_seconds: Annotated[float, Meta(gt=0, le=3600, description="Seconds to wait for the answer to a batch.")] = (
         60.0
     )
+    indicators_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds between two questions for new indicators; 0: none are fetched, those at hand stay.",
+        ),
+    ] = 60.0
     backoff_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="Longest wait between two attempts, seconds; each wait is random below.")
     ] = 60.0

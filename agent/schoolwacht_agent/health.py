@@ -63,6 +63,8 @@ class Condition(StrEnum):
     MAPPING = "mapping"
     #: Captures that made the decoding of evidence fail, since the start.
     QUARANTINED = "quarantined"
+    #: Indicators that stay in use, because another set was refused.
+    INDICATORS = "indicators"
 
 
 _MIRROR = "look at the mirror port: a switch that mirrors more than the port carries drops the rest"

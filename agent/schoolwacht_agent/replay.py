@@ -19,6 +19,7 @@ import msgspec
 from schoolwacht.derive import derive
 from schoolwacht.errors import SourceError
 from schoolwacht.event import Dataset, Event
+from schoolwacht.match import IndicatorSet
 from schoolwacht.nest import nest
 from schoolwacht.terminal import Progress, progress
 from schoolwacht_agent.app import open_uplink, open_writer, spool_of
@@ -26,6 +27,7 @@ from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import Settings, SourceTable
 from schoolwacht_agent.evidence.collect import Evidence
+from schoolwacht_agent.indicators.match import Matcher
 from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.pace import Pace
 from schoolwacht_agent.sources import Engine, choose
@@ -47,6 +49,7 @@ class Plan(NamedTuple):
     standpoint: Standpoint
     behave: BehaveSettings
     speed: float | None = None
+    indicators: IndicatorSet | None = None
     #: Makes the step of that name for one capture; None keeps everything as it is.
     minimise: Callable[[], Minimise | None] = lambda: None
     #: Makes the step of that name for one capture, from the step before.
@@ -55,7 +58,13 @@ class Plan(NamedTuple):
     def steps(self, capture: Path) -> Steps:
         """The steps for one capture."""
         minimise = self.minimise()
-        return Steps(self.standpoint, self.behave, minimise=minimise, evidence=self.evidence(capture, minimise))
+        return Steps(
+            self.standpoint,
+            self.behave,
+            matcher=Matcher(indicators=self.indicators),
+            minimise=minimise,
+            evidence=self.evidence(capture, minimise),
+        )
 
     def lists(self, source: Source) -> Iterable[list[Event]]:
         """The lists of a source at the pace that is asked for."""

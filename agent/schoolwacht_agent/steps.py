@@ -1,4 +1,4 @@
-"""The steps between source and spool, in their order: place, behave, settle, evidence, minimise."""
+"""The steps between source and spool, in their order: place, behave, match, settle, evidence, minimise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from schoolwacht.event import Event
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
 from schoolwacht_agent.evidence.collect import Evidence
+from schoolwacht_agent.indicators.match import Matcher
 from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.standpoint.port import Standpoint
 
@@ -18,6 +19,7 @@ class Steps:
         standpoint: says which way an event goes and whose it is.
         behave: thresholds of the detectors.
         memory: file in which the detectors keep what is usual; None for traffic that they must not learn from.
+        matcher: the indicators of the agent; None for none.
         minimise: what may be kept; None keeps everything as it is, for one's own machine.
         evidence: keeps the packets of grave signals; None keeps none.
     """
@@ -29,15 +31,19 @@ class Steps:
         memory: Path | None = None,
         minimise: Minimise | None = None,
         evidence: Evidence | None = None,
+        *,
+        matcher: Matcher | None = None,
     ) -> None:
         self._standpoint = standpoint
         self._behaviour = Behaviour(behave, memory)
+        self._matcher = matcher or Matcher()
         self._minimise = minimise
         self._evidence = evidence
 
     def through(self, events: list[Event]) -> list[Event]:
         """The events of schools with their direction and place, and the signals that they complete."""
-        judged = self._standpoint.settle(self._behaviour.judge(self._standpoint.place(events)))
+        judged = self._behaviour.judge(self._standpoint.place(events))
+        judged = self._standpoint.settle(self._matcher.through(judged))
         if self._evidence is not None:
             # Before minimising, which takes away by what packets are found.
             self._evidence.note(judged)
@@ -59,7 +65,7 @@ class Steps:
 
     def figures(self) -> dict[str, int]:
         """Totals of the steps, by name, for the health report."""
-        figures = self._behaviour.figures()
+        figures = self._behaviour.figures() | self._matcher.figures()
         for part in (self._evidence, self._minimise):
             figures |= {} if part is None else part.figures()
         return figures

@@ -1,9 +1,11 @@
-"""Where agents deliver: ``POST /v1/batches``, and ``/healthz`` and ``/readyz`` for whoever watches the collector.
+"""Where agents deliver, ``POST /v1/batches``, and get indicators, ``GET /v1/indicators``.
 
 Promise: a verdict is given only after the store has answered, DELIVERED only for what is stored with all its signals.
 Nobody's bytes are read before the agent is known; what is held is bounded (:mod:`.admission`); a batch is decoded and
 matched in short steps, one batch at a time, so that the loop stays free for the others. Nothing here is inflated by
 the HTTP layer. Limits: no TLS yet; listen on loopback or behind a proxy that ends it.
+
+``/healthz`` and ``/readyz`` are for whoever watches the collector; :mod:`.offer` says more of the indicators.
 
 Answers: 200 with a reply; otherwise problem details: 400 no batch, 401 unknown key, 403 disabled agent, 408 slow body,
 413 too large, 415 wrong type, 429 too much at once, 503 the store or the line is not free. After 408, 429 and 503 the
@@ -36,6 +38,7 @@ from schoolwacht_collector.dead_letters import DeadLetters, Letter
 from schoolwacht_collector.gather import Gather
 from schoolwacht_collector.index.port import Outcome, Store
 from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.offer import answer
 from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
 from schoolwacht_collector.records import Agent
@@ -118,6 +121,7 @@ class Intake:
         """The intake's routes."""
         application = web.Application(middlewares=[problems], client_max_size=LIMITS.frame)
         application.router.add_post("/v1/batches", self.take)
+        application.router.add_get("/v1/indicators", self.give)
         application.router.add_get("/healthz", self.healthz)
         application.router.add_get("/readyz", self.readyz)
         return application
@@ -151,6 +155,14 @@ class Intake:
         except Refused as refused:
             return refused.response
         return web.Response(body=encode_reply(reply), content_type=REPLY_TYPE)
+
+    async def give(self, request: web.Request) -> web.Response:
+        """The indicators that agents match themselves."""
+        try:
+            await self._known(request)
+        except Refused as refused:
+            return refused.response
+        return answer(request, self._matching.offer)
 
     async def _known(self, request: web.Request) -> Agent:
         try:

@@ -16,6 +16,7 @@ import msgspec
 
 from schoolwacht.match import GRACE, IndicatorSet
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.offer import Offer, offer_of
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import Indicator
 
@@ -33,7 +34,7 @@ State: TypeAlias = tuple[str, str, int]
 
 
 class Matching:
-    """The current set of indicators, as ``indicators``.
+    """The current set of indicators, as ``indicators``, and what agents get of it, as ``offer``.
 
     Args:
         store: where they are kept.
@@ -42,6 +43,7 @@ class Matching:
 
     def __init__(self, store: Store, *, past: timedelta | None) -> None:
         self.indicators = IndicatorSet.build(())
+        self.offer = offer_of((), datetime.now(UTC))
         self._store = store
         self._past = past
         self._state: State | None = None
@@ -53,7 +55,7 @@ class Matching:
             return
         rows = await self._rows()
         # In a thread: building takes seconds for a large set, and nothing else uses the new one yet.
-        self.indicators = await asyncio.to_thread(_build, rows, self._oldest() + GRACE)
+        self.indicators, self.offer = await asyncio.to_thread(_build, rows, self._oldest() + GRACE)
         self._state = state
         _logger.info("%d indicators are matched", self.indicators.size)
 
@@ -88,5 +90,6 @@ class Matching:
                 return rows
 
 
-def _build(rows: list[Row], now: datetime) -> IndicatorSet:
-    return IndicatorSet.build((msgspec.convert(row, Indicator) for row in rows), now=now)
+def _build(rows: list[Row], now: datetime) -> tuple[IndicatorSet, Offer]:
+    indicators = [msgspec.convert(row, Indicator) for row in rows]
+    return IndicatorSet.build(indicators, now=now), offer_of(indicators, datetime.now(UTC))

@@ -201,3 +201,46 @@ async def test_doctor_names_each_fault_and_what_to_do(
     assert any("cannot be reached" in text for text in faults)
     assert any("401" in text for text in faults)
     assert all(faults.values())
+
+
+def indicators_of(tmp_path: Path, *arguments: str) -> int:
+    written = tmp_path / "agent.toml"
+    written.write_text(f'[agent]\nname = "gw"\nstate = "{tmp_path / "state"}"\n', encoding="utf-8")
+    return main(["indicators", *arguments, "--config", str(written)])
+
+
+def test_indicators_are_loaded_shown_and_confirmed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "lijst"
+    lines.write_text("".join(f'["domain","evil{place}.example"]\n' for place in range(10)), encoding="utf-8")
+    assert indicators_of(tmp_path, "load", str(lines)) == 0
+    lines.write_text('["domain","evil.example"]\n', encoding="utf-8")
+    assert indicators_of(tmp_path, "load", str(lines)) == 1
+    assert indicators_of(tmp_path, "show", "--json") == 0
+    assert indicators_of(tmp_path, "confirm") == 0
+    said = capsys.readouterr()
+    assert '"number":10' in said.out
+    assert '"refused":1' in said.out
+    assert said.out.endswith("1 indicators are in use\n")
+    assert "less than half of the 10 in use" in said.err
+
+
+def test_a_faulty_line_of_indicators_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "lijst"
+    lines.write_text('["domain","evil.example"]\n["domain","EVIL"]\n', encoding="utf-8")
+    assert indicators_of(tmp_path, "load", str(lines)) == 1
+    assert f"{lines}:2: value:" in capsys.readouterr().err
+
+
+def test_load_takes_a_file_and_show_takes_none(tmp_path: Path) -> None:
+    assert indicators_of(tmp_path, "load") == 2
+    assert indicators_of(tmp_path, "show", "lijst") == 2
+
+
+def test_a_replay_matches_the_indicators_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "lijst"
+    lines.write_text(
+        '["network","203.0.113.0/24"]\n["network","198.51.100.0/24"]\n["network","192.0.2.0/24"]\n', encoding="utf-8"
+    )
+    capture = str(CAPTURES / "bad-tls.pcap")
+    assert main(["replay", capture, "--engine", "packets", "--signals", "--json", "--indicators", str(lines)]) == 0
+    assert '"detection":"D24"' in capsys.readouterr().out
