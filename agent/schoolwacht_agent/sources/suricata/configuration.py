@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from schoolwacht.errors import SourceError
 from schoolwacht_agent.config import SuricataTable
+from schoolwacht_agent.sources.suricata.indicators import CATEGORIES, REPUTATION
 
 _TEMPLATE = "suricata.yaml.in"
 _NAME = re.compile(r"@([A-Z0-9_]+)@")
@@ -98,6 +99,8 @@ def configuration(
     home: Sequence[str],
     rules: Sequence[Path],
     interface: str | None = None,
+    command: Path | None = None,
+    reputation: bool = False,
 ) -> str:
     """The text of ``suricata.yaml``.
 
@@ -108,6 +111,8 @@ def configuration(
         home: the school's networks, CIDR.
         rules: files of signatures, absolute.
         interface: to capture from; None for the replay of a file.
+        command: the socket on which it takes orders; None for none.
+        reputation: whether ``directory`` has files of known bad addresses.
     """
     newer = version.major >= 8
     memory = divide(settings.memory_mib)
@@ -120,6 +125,8 @@ def configuration(
         "TLS_FIELDS": "[" + ", ".join(_TLS_FIELDS + (_TLS_FIELDS_8 if newer else ())) + "]",
         "MORE_TYPES": "".join(f"        - {one}\n" for one in (_TYPES_8 if newer else ())),
         "CAPTURE": _capture(settings, interface),
+        "COMMAND": "enabled: no" if command is None else f"enabled: yes\n  filename: {_quoted(str(command))}",
+        "REPUTATION": _reputation(directory) if reputation else "",
         "FLOW_MIB": str(memory.flow),
         "STREAM_MIB": str(memory.stream),
         "REASSEMBLY_MIB": str(memory.reassembly),
@@ -141,6 +148,16 @@ def _group(networks: Sequence[str]) -> str:
 def _quoted(text: str) -> str:
     """Text as a YAML scalar: JSON's strings are such."""
     return json.dumps(text)
+
+
+def _reputation(directory: Path) -> str:
+    return "\n".join(
+        (
+            f"reputation-categories-file: {_quoted(str(directory / CATEGORIES))}",
+            f"default-reputation-path: {_quoted(str(directory))}",
+            f"reputation-files: [{_quoted(REPUTATION)}]",
+        )
+    )
 
 
 def _capture(settings: SuricataTable, interface: str | None) -> str:

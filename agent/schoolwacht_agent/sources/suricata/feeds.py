@@ -20,11 +20,15 @@ from schoolwacht.errors import CaptureError, SourceError
 from schoolwacht_agent.config import SuricataTable
 from schoolwacht_agent.sources.suricata.capture import Unpacked, check_capture
 from schoolwacht_agent.sources.suricata.configuration import Version, configuration
+from schoolwacht_agent.sources.suricata.indicators import RULES, Refresher
 from schoolwacht_agent.sources.suricata.process import Process, end_left_over
 from schoolwacht_agent.sources.suricata.tail import CHUNK, GAP, LINE_MAX, LONG_LINE, OPEN_LINE, TRUNCATED, Tail
 
 _YAML = "suricata.yaml"
 _EVE = "eve.json"
+_SOCKET = "command.socket"
+#: A longer path of a socket is cut off by the kernel (sun_path); indicators are then matched by the agent alone.
+_SOCKET_MAX = 107
 _TICK = 1.0
 _POLL = 0.1
 _PATIENCE = 20.0
@@ -232,6 +236,7 @@ class Attached:
 class Live:
     """A Suricata of our own at an interface, started again when it ends.
 
+    ``directory`` lies in the agent's state directory, whose indicators it is given (:mod:`.indicators`).
     Its EVE file lies in ``directory`` and is read from ``mark`` on, so that what an earlier run of the agent did not
     take is not lost. It is rotated by size; files are deleted when two later ones have been begun.
 
@@ -264,8 +269,20 @@ class Live:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             end_left_over(directory)
+            socket = directory / _SOCKET
+            self._refresher = None
+            if settings.own_rules and len(bytes(socket)) <= _SOCKET_MAX:
+                self._refresher = Refresher(directory.parent, directory, socket)
+                rules = [*rules, directory / RULES]
             text = configuration(
-                settings, version=version, directory=directory, home=home, rules=rules, interface=interface
+                settings,
+                version=version,
+                directory=directory,
+                home=home,
+                rules=rules,
+                interface=interface,
+                command=socket if self._refresher is not None else None,
+                reputation=self._refresher is not None,
             )
             (directory / _YAML).write_text(text, encoding="utf-8")
         except OSError as error:
@@ -284,12 +301,16 @@ class Live:
         """Lines as they are written, until :meth:`stop`."""
         try:
             self._start()
+            if self._refresher is not None:
+                self._refresher.start()
             yield from follow(self._tail, self._notes, self._look_after)
             if self._process is not None:
                 self._process.end(_PATIENCE)
             while lines := self._tail.lines(final=True):
                 yield lines
         finally:
+            if self._refresher is not None:
+                self._refresher.stop()
             if self._process is not None:
                 self._process.end(_PATIENCE)
             self._tail.close()
