@@ -144,7 +144,7 @@ def test_a_refusal_is_said(tmp_path: Path) -> None:
 
 def test_a_peer_that_goes_away_is_said(tmp_path: Path) -> None:
     thread = answering(tmp_path / "s", b'{"return":"OK"}\n')
-    with pytest.raises(SourceError, match="ended the conversation|cannot be used"):
+    with pytest.raises(SourceError, match=r"ended the conversation|cannot be used"):
         order(tmp_path / "s", "uptime")
     thread.join()
 
