@@ -15,7 +15,7 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,8 @@ _HEAD = """\
 What `schoolwacht analyse` finds in each capture, with each engine: detection (or the rule's own id), highest severity,
 and how often. Made by `python -m tests.bench.detections tests/captures [FOLDER…] --write docs/detection-captures.md`; a
 dash is no alert. Captures in `tests/captures` belong to the project; others are published ones that a clone does not
-have. What the `packets` engine cannot see is named in [detections.md](detections.md).
+have, and what their README calls an indicator was given by `--indicators FILE`. What the `packets` engine cannot see is
+named in [detections.md](detections.md).
 """
 
 
@@ -113,9 +114,9 @@ def cell(alerts: Iterable[Alert]) -> str:
     return ", ".join(parts) or "–"
 
 
-def table(rows: Iterable[Row], engines: Iterable[str]) -> str:
+def table(rows: Iterable[Row], engines: Sequence[str]) -> str:
     """The rows as a Markdown table."""
-    lines = [f"| capture | expected | {' | '.join(engines)} |", f"|---|---|{'---|' * len(list(engines))}"]
+    lines = [f"| capture | expected | {' | '.join(engines)} |", f"|---|---|{'---|' * len(engines)}"]
     lines += [
         f"| {row.capture.name} | {row.expected or ' '} | {' | '.join(cell(alerts) for alerts in row.found.values())} |"
         for row in rows
@@ -123,11 +124,23 @@ def table(rows: Iterable[Row], engines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(rows: list[Row], engines: tuple[str, ...]) -> str:
-    """The whole page."""
+def title(folder: Path) -> str:
+    """What the README of a folder calls it, else its name."""
+    readme = folder / "README.md"
+    first = readme.read_text("utf-8").partition("\n")[0] if readme.exists() else ""
+    return first.lstrip("# ").strip() or folder.name
+
+
+def page(rows: list[Row], engines: Sequence[str]) -> str:
+    """The whole page: a table for each folder."""
+    folders = dict.fromkeys(row.capture.parent for row in rows)
+    tables = (
+        f"## {title(folder)}\n\n{table((row for row in rows if row.capture.parent == folder), engines)}"
+        for folder in folders
+    )
     faults = [fault for row in rows for fault in row.faults]
     verdict = "Nothing is otherwise than expected.\n" if not faults else "Otherwise than expected:\n\n"
-    return f"{_HEAD}\n{table(rows, engines)}\n{verdict}" + "".join(f"- {fault}\n" for fault in faults)
+    return "\n".join((_HEAD, *tables, verdict)) + "".join(f"- {fault}\n" for fault in faults)
 
 
 async def main() -> int:
