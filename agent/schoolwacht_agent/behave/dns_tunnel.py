@@ -94,11 +94,12 @@ class DnsTunnel:
         self._resolvers: Recent[tuple[str | None, str | None], _Names] = Recent(4096, _Names, VALUES)
         self._commanded: Recent[tuple[str | None, str], _Commanded] = Recent(4096, _Commanded, VALUES)
 
-    def see(self, event: Event) -> Iterator[Event]:
+    def see(self, event: Event) -> Iterable[Event]:
         """Signals that this query completes."""
         name = event.dns_question_name
-        if event.dns_type != "query" or not name:
-            return
+        return self._query(event, name) if name and event.dns_type == "query" else ()
+
+    def _query(self, event: Event, name: str) -> Iterator[Event]:
         at = event.timestamp.timestamp()
         domain, below = split(name)
         reported = False

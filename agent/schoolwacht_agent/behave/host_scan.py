@@ -54,11 +54,14 @@ class HostScan:
         self._settings = settings
         self._sweeps: Recent[tuple[str | None, str | None, int | None], _Sweep] = Recent(4096, _Sweep, VALUES)
 
-    def see(self, event: Event) -> Iterator[Event]:
+    def see(self, event: Event) -> Iterable[Event]:
         """Signals that this flow completes."""
         port, destination = event.destination_port, event.destination_ip
         if destination is None or port in IGNORED_PORTS or not opened_by_source(event) or is_group(destination):
-            return
+            return ()
+        return self._count(event, port, destination)
+
+    def _count(self, event: Event, port: int | None, destination: str) -> Iterator[Event]:
         settings, at = self._settings, started(event)
         sweep = self._sweeps.of((event.source_ip, event.network_transport, port))
         if sweep.seen.full(at, settings.seconds):

@@ -57,12 +57,15 @@ class PasswordGuessing:
         self._pairs: Recent[tuple[str | None, str | None, int | None], Growth] = Recent(4096, Growth, VALUES)
         self._outside: Recent[str | None, Growth] = Recent(4096, Growth, VALUES)
 
-    def see(self, event: Event) -> Iterator[Event]:
+    def see(self, event: Event) -> Iterable[Event]:
         """Signals that this flow completes."""
         name, settings = service(event), self._settings
         if name is None or not short_exchange(event, seconds=settings.longest_seconds, most_bytes=settings.most_bytes):
-            return
-        at = started(event)
+            return ()
+        return self._count(event, name)
+
+    def _count(self, event: Event, name: str) -> Iterator[Event]:
+        settings, at = self._settings, started(event)
         pair = self._pairs.of((event.source_ip, event.destination_ip, event.destination_port))
         if count := pair.grows(at, settings.seconds, settings.attempts):
             message = (

@@ -36,6 +36,20 @@ class PortScanSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 5
 
 
+class _First:
+    """The one port of a pair, or the window of its ports from the second one on."""
+
+    __slots__ = ("at", "port", "watch")
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.at = float("-inf")
+        self.watch: Watch | None = None
+
+    def __len__(self) -> int:
+        return 1 if self.watch is None else len(self.watch)
+
+
 class PortScan:
     """Detector D01."""
 
@@ -44,16 +58,35 @@ class PortScan:
 
     def __init__(self, settings: PortScanSettings) -> None:
         self._settings = settings
-        self._ports: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch, VALUES)
+        self._first: Recent[tuple[str | None, str | None], _First] = Recent(4096, _First, VALUES)
         self._sensitive: Recent[tuple[str | None, str | None], Watch] = Recent(4096, Watch, VALUES)
 
-    def see(self, event: Event) -> Iterator[Event]:
+    def see(self, event: Event) -> Iterable[Event]:
         """Signals that this flow completes."""
         port = event.destination_port
         if not port or event.network_transport not in {"tcp", "udp"} or not opened_by_source(event):
-            return
-        pair, at, settings = (event.source_ip, event.destination_ip), started(event), self._settings
-        ports = self._ports.of(pair)
+            return ()
+        pair, at = (event.source_ip, event.destination_ip), started(event)
+        first = self._first.of(pair)
+        if first.watch is None:
+            if first.port in {0, port}:
+                # Most pairs never see a second port.
+                first.port, first.at = port, max(first.at, at)
+                return ()
+            first.watch = Watch()
+            first.watch.grows(first.port, first.at, self._settings.seconds, self._settings.ports)
+            self._note_sensitive(pair, first.port, first.at)
+        return self._count(event, pair, first.watch, port, at)
+
+    def _note_sensitive(self, pair: tuple[str | None, str | None], port: int, at: float) -> None:
+        if port in SENSITIVE:
+            settings = self._settings
+            self._sensitive.of(pair).grows(port, at, settings.seconds, settings.sensitive_ports)
+
+    def _count(
+        self, event: Event, pair: tuple[str | None, str | None], ports: Watch, port: int, at: float
+    ) -> Iterator[Event]:
+        settings = self._settings
         if count := ports.grows(port, at, settings.seconds, settings.ports):
             yield self._signal(event, f"{count} ports", count, ports.seen.first())
         elif port in SENSITIVE and not ports.ladder.said:
@@ -67,4 +100,4 @@ class PortScan:
 
     def state(self) -> Iterable[Bounded]:
         """Tables."""
-        return (self._ports, self._sensitive)
+        return (self._first, self._sensitive)
