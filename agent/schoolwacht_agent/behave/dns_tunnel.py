@@ -13,7 +13,7 @@ Memory (measured): 2.3 kB a client with its domain and resolver, 0.3 kB a name b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
@@ -97,69 +97,65 @@ class DnsTunnel:
     def see(self, event: Event) -> Iterable[Event]:
         """Signals that this query completes."""
         name = event.dns_question_name
-        return self._query(event, name) if name and event.dns_type == "query" else ()
-
-    def _query(self, event: Event, name: str) -> Iterator[Event]:
+        if event.dns_type != "query" or not name:
+            return ()
         at = event.timestamp.timestamp()
         domain, below = split(name)
+        tunnel = commands = None
         reported = False
         if domain is not None and below is not None:
-            for signal in self._below(event, at, domain, below):
-                reported = True
-                yield signal
-            yield from self._commands(event, at, domain, below)
-        if not reported and not (domain is not None and self._reported(event, domain)):
-            yield from self._through(event, at, name)
+            names = self._domains.of((event.source_ip, domain))
+            tunnel = self._below(event, at, names, domain, below)
+            # What D19 has told already is not told again as D20.
+            reported = names.ladder.said > 0
+            commands = self._commands(event, at, domain, below)
+        spread = None if reported else self._through(event, at, name)
+        if tunnel is None and commands is None and spread is None:
+            return ()
+        return [signal for signal in (tunnel, commands, spread) if signal is not None]
 
-    def _below(self, event: Event, at: float, domain: str, below: str) -> Iterator[Event]:
+    def _below(self, event: Event, at: float, names: _Names, domain: str, below: str) -> Event | None:
         settings = self._settings
-        names = self._domains.of((event.source_ip, domain))
-        if count := names.grows(below, at, settings.seconds, settings.names, mean=settings.mean_subdomain):
-            message = (
-                f"{event.source_ip} asked {count} different names below {domain} within {settings.seconds} s, "
-                f"{names.mean():.0f} characters long on average"
-            )
-            yield raise_signal(
-                TUNNEL,
-                event,
-                message,
-                first=names.seen.first(),
-                detail={"names": count, "mean_length": names.mean(), "domain": domain},
-            )
+        count = names.grows(below, at, settings.seconds, settings.names, mean=settings.mean_subdomain)
+        if not count:
+            return None
+        message = (
+            f"{event.source_ip} asked {count} different names below {domain} within {settings.seconds} s, "
+            f"{names.mean():.0f} characters long on average"
+        )
+        detail: dict[str, str | float | None] = {"names": count, "mean_length": names.mean(), "domain": domain}
+        return raise_signal(TUNNEL, event, message, first=names.seen.first(), detail=detail)
 
-    def _through(self, event: Event, at: float, name: str) -> Iterator[Event]:
+    def _through(self, event: Event, at: float, name: str) -> Event | None:
         settings = self._settings
         names = self._resolvers.of((event.source_ip, event.destination_ip))
-        if count := names.grows(name, at, settings.seconds, settings.queries, mean=settings.mean_name):
-            message = (
-                f"{event.source_ip} asked {event.destination_ip} {count} different names within {settings.seconds} s, "
-                f"{names.mean():.0f} characters long on average"
-            )
-            yield raise_signal(
-                SPREAD, event, message, first=names.seen.first(), detail={"names": count, "mean_length": names.mean()}
-            )
+        count = names.grows(name, at, settings.seconds, settings.queries, mean=settings.mean_name)
+        if not count:
+            return None
+        message = (
+            f"{event.source_ip} asked {event.destination_ip} {count} different names within {settings.seconds} s, "
+            f"{names.mean():.0f} characters long on average"
+        )
+        detail: dict[str, str | float | None] = {"names": count, "mean_length": names.mean()}
+        return raise_signal(SPREAD, event, message, first=names.seen.first(), detail=detail)
 
-    def _commands(self, event: Event, at: float, domain: str, below: str) -> Iterator[Event]:
-        settings = self._settings
-        text = event.dns_question_type == "TXT"
+    def _commands(self, event: Event, at: float, domain: str, below: str) -> Event | None:
+        settings, kind = self._settings, event.dns_question_type
+        text = kind == "TXT"
         if text and not _MAIL_LABELS.isdisjoint(below.split(".")):
-            return
+            return None
         asked = self._commanded.of((event.source_ip, domain))
-        total = asked.queries.add(at, settings.txt_seconds, int(event.dns_question_type in _CARRIERS))
+        total = asked.queries.add(at, settings.txt_seconds, int(kind in _CARRIERS))
         if not text:
-            return
+            return None
         texts = asked.texts.add(at, settings.txt_seconds)
         if asked.queries.weight * 100 < total * settings.txt_percent:
-            return
-        if asked.ladder.speaks(texts, settings.txt_queries, at, settings.txt_seconds):
-            message = f"{event.source_ip} asked {texts} TXT records below {domain} within {settings.txt_seconds} s"
-            yield raise_signal(
-                COMMANDS, event, message, first=asked.texts.first(), detail={"queries": texts, "domain": domain}
-            )
-
-    def _reported(self, event: Event, domain: str) -> bool:
-        key = (event.source_ip, domain)
-        return self._domains.known(key) and self._domains.of(key).ladder.said > 0
+            return None
+        if not asked.ladder.speaks(texts, settings.txt_queries, at, settings.txt_seconds):
+            return None
+        message = f"{event.source_ip} asked {texts} TXT records below {domain} within {settings.txt_seconds} s"
+        detail: dict[str, str | float | None] = {"queries": texts, "domain": domain}
+        return raise_signal(COMMANDS, event, message, first=asked.texts.first(), detail=detail)
 
     def state(self) -> Iterable[Bounded]:
         """Tables."""
