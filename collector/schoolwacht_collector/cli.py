@@ -21,7 +21,7 @@ import msgspec
 
 from schoolwacht.command import perform
 from schoolwacht.errors import ConfigError
-from schoolwacht_collector import app, config, doctor, logs, register, registry, secret
+from schoolwacht_collector import app, config, doctor, logs, redelivery_command, register, registry, secret
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School, Standpoint
@@ -320,6 +320,11 @@ def _parser() -> argparse.ArgumentParser:
         switch.add_argument("agent", metavar="NAME", help="the agent's name")
         switch.set_defaults(enabled=enabled)
     command("migrate", _migrate, "bring the store's schema to this version", "migrate --config collector.toml")
+    letters = command(
+        "deadletters", redelivery_command.run, redelivery_command.SUMMARY, "deadletters --agent gateway-00ab00"
+    )
+    letters.description, letters.epilog = redelivery_command.DESCRIPTION, redelivery_command.EXAMPLES
+    redelivery_command.add_arguments(letters)
     command("doctor", _doctor, "say what keeps the collector from working", "doctor --config collector.toml")
     return parser
 

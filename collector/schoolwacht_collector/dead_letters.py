@@ -1,5 +1,7 @@
 """Dead letters: what was rejected, with the reason and its bytes, a JSON-lines file a day.
 
+:mod:`.redelivery` brings them back.
+
 Promise: on disk (fsync) before the agent hears that an item is rejected; if it cannot be written, the caller must not
 say so. Limits: a number of bytes a day, beyond which items are counted and not kept; files older than the configured
 days are deleted. A line is ``{"time","agent","epoch","sequence","reason","event"}``, ``event`` the item's MessagePack
@@ -12,15 +14,28 @@ import asyncio
 import base64
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from schoolwacht.errors import StoreError
 
 _logger = logging.getLogger(__name__)
+_FILES = "????-??-??.jsonl"
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A letter as it stands in the file."""
+
+    time: datetime
+    agent: str
+    epoch: str
+    sequence: int
+    reason: str
+    event: str
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -32,6 +47,25 @@ class Letter(msgspec.Struct, frozen=True):
     sequence: int
     reason: str
     raw: bytes
+
+
+class Filed(NamedTuple):
+    """A line of the log: where it stands (``2026-03-02/17``), and its letter, or what is wrong with the line."""
+
+    place: str
+    letter: Letter | None
+    fault: str = ""
+
+
+def read(directory: Path) -> Iterator[Filed]:
+    """Every line of the log below ``directory``, oldest first. Raises StoreError if a file cannot be read."""
+    for path in sorted(directory.glob(_FILES)):
+        try:
+            with path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    yield _filed(f"{path.stem}/{number}", line)
+        except OSError as error:
+            raise StoreError(f"dead letters cannot be read: {error.strerror}", path=str(path)) from error
 
 
 class DeadLetters:
@@ -85,7 +119,7 @@ class DeadLetters:
             os.close(descriptor)
 
     def _expire(self, today: date) -> None:
-        for path in self._directory.glob("????-??-??.jsonl"):
+        for path in self._directory.glob(_FILES):
             try:
                 day = date.fromisoformat(path.stem)
             except ValueError:
@@ -107,16 +141,21 @@ def _append(descriptor: int, data: bytes, size: int) -> None:
 
 
 def _line(letter: Letter) -> bytes:
-    return (
-        msgspec.json.encode(
-            {
-                "time": letter.time,
-                "agent": letter.agent,
-                "epoch": letter.epoch,
-                "sequence": letter.sequence,
-                "reason": letter.reason,
-                "event": base64.b64encode(letter.raw).decode("ascii"),
-            }
-        )
-        + b"\n"
+    line = _Line(
+        letter.time,
+        letter.agent,
+        letter.epoch,
+        letter.sequence,
+        letter.reason,
+        base64.b64encode(letter.raw).decode("ascii"),
     )
+    return msgspec.json.encode(line) + b"\n"
+
+
+def _filed(place: str, line: bytes) -> Filed:
+    try:
+        found = msgspec.json.decode(line, type=_Line)
+        raw = base64.b64decode(found.event, validate=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        return Filed(place, None, f"no dead letter: {error}")
+    return Filed(place, Letter(found.time, found.agent, found.epoch, found.sequence, found.reason, raw))

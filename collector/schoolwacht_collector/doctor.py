@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schoolwacht.errors import ConfigError, SchoolwachtError
-from schoolwacht_collector import secret
+from schoolwacht_collector import redelivery, secret
 from schoolwacht_collector.app import make_notifiers, make_store
 from schoolwacht_collector.config import Settings, StoreName, address
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
@@ -57,6 +57,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("secret", _secret),
         ("store", _store),
         ("files", _files),
+        ("dead letters", _letters),
         ("ports", _ports),
         ("notifications", _notifications),
         ("disk", _disk),
@@ -131,6 +132,19 @@ def _day_files(directory: Path) -> list[Finding]:
         for path in files.strays(directory)
     ]
     return found or [Finding("files", Level.OK, f"{len(files.day_files(directory))} days, none found damaged")]
+
+
+async def _letters(settings: Settings) -> list[Finding]:
+    if not settings.dead_letters.is_dir():
+        return [Finding("dead letters", Level.OK, "none")]
+    number = await asyncio.to_thread(redelivery.waiting, settings.dead_letters)
+    if not number:
+        return [Finding("dead letters", Level.OK, "none waits")]
+    return [
+        Finding(
+            "dead letters", Level.WARNING, f"{number:,} rejected events wait: schoolwacht-collector deadletters list"
+        )
+    ]
 
 
 async def _ports(settings: Settings) -> list[Finding]:
