@@ -96,8 +96,8 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         minimise = open_minimise(settings.minimise, settings.zones, homes, standpoint, state)
         recent = keep_recent(settings.evidence, state, source)
         evidence = open_evidence(settings.evidence, settings.agent.name, state, recent, minimise)
-        attached = bool(name is EngineName.SURICATA and settings.source.suricata.eve)
-        interface = "" if attached else settings.source.interface
+        attached = bool(name is not EngineName.PACKETS and settings.source.suricata.eve)
+        interface = "" if name is EngineName.SURICATA and attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
         steps = Steps(standpoint, settings.behave, state / "baselines", minimise, evidence, matcher=Matcher(state))
         attendant = Attendant(

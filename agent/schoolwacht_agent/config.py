@@ -41,6 +41,7 @@ class EngineName(StrEnum):
     """Who turns packets into events."""
 
     AUTO = "auto"
+    BOTH = "both"
     SURICATA = "suricata"
     PACKETS = "packets"
 
@@ -179,9 +180,17 @@ class SourceTable(_Table, frozen=True):
     """``[source]``: where events come from."""
 
     engine: Annotated[
-        EngineName, Meta(description="Which engine reads the packets; auto takes Suricata where it is installed.")
+        EngineName,
+        Meta(
+            description="Which engine reads the packets; both is Suricata and beside it our own for what it does not "
+            "give, auto the first of both, suricata and packets that can run."
+        ),
     ] = EngineName.AUTO
     interface: Annotated[str, Meta(max_length=15, description="Network interface that sees the mirrored traffic.")] = ""
+    filter: Annotated[
+        str,
+        Meta(description="Live: what to look at, as tcpdump takes it, such as not host 10.0.0.5; empty: everything."),
+    ] = ""
     home: Annotated[
         tuple[str, ...], Meta(description="Networks that signatures know as HOME_NET; empty: those of agent.home.")
     ] = ()

@@ -29,6 +29,7 @@ from schoolwacht_agent.evidence.run import Failed
 from schoolwacht_agent.evidence.sandbox import Layer
 from schoolwacht_agent.health import last_beat
 from schoolwacht_agent.sources import SOURCES, choose
+from schoolwacht_agent.sources.bpf import compile_filter
 from schoolwacht_agent.spool import look
 from schoolwacht_agent.standpoint.follow import Mapping
 from schoolwacht_agent.standpoint.settings import StandpointKind
@@ -71,8 +72,8 @@ def examine(path: Path) -> Iterator[Finding]:
     key = _key(settings)
     yield key if isinstance(key, Finding) else Finding("key", Level.FINE, "the agent's key is there")
     checks: tuple[Callable[[Settings], Finding | None], ...] = (
-        check_state, check_room, check_engine, check_detections, check_interface, check_rights, check_standpoint,
-        check_sight, check_spool, check_evidence,
+        check_state, check_room, check_engine, check_detections, check_filter, check_interface, check_rights,
+        check_standpoint, check_sight, check_spool, check_evidence,
     )  # fmt: skip
     for check in checks:
         found = check(settings)
@@ -149,6 +150,17 @@ def check_detections(settings: Settings) -> Finding | None:
     text = "; ".join(f"{', '.join(ids)} ({need})" for need, ids in sorted(by_need.items()))
     remedy = "install Suricata and set source.engine to auto; docs/detections.md says what each one is"
     return Finding("detections", Level.WARNING, f"this engine leaves out {text}", remedy)
+
+
+def check_filter(settings: Settings) -> Finding | None:
+    """The capture filter can be compiled."""
+    if not settings.source.filter:
+        return None
+    try:
+        compile_filter(settings.source.filter)
+    except SchoolwachtError as error:
+        return Finding("filter", Level.FAULT, str(error), "correct source.filter: pcap-filter(7) has the language")
+    return Finding("filter", Level.FINE, f"only {settings.source.filter!r} is looked at")
 
 
 def check_standpoint(settings: Settings) -> Finding | None:

@@ -144,8 +144,9 @@ def _end(address: str | None, port: int | None) -> str:
 
 def _each(plan: Plan, play: Callable[[Source, Path, Progress], None]) -> list[SourceError]:
     """Play every capture; the faults of those that have one."""
-    # Whether an interface could be opened does not matter to files.
-    _, engine = choose(msgspec.structs.replace(plan.source, interface=""))
+    # Whether an interface could be opened, or who writes an EVE file here, does not matter to captures.
+    elsewhere = msgspec.structs.replace(plan.source.suricata, eve="")
+    _, engine = choose(msgspec.structs.replace(plan.source, interface="", suricata=elsewhere))
     faults = []
     for capture in plan.captures:
         with progress(str(capture)) as line:

@@ -52,9 +52,16 @@ def _packets() -> Engine:
     return packets
 
 
+def _both() -> Engine:
+    from schoolwacht_agent.sources import both  # noqa: PLC0415 - loads only the engine that is asked for
+
+    return both
+
+
 #: Engine name → how to load it. The order is the preference of ``auto``.
 SOURCES: MappingProxyType[EngineName, Callable[[], Engine]] = MappingProxyType(
     {
+        EngineName.BOTH: _both,
         EngineName.SURICATA: _suricata,
         EngineName.PACKETS: _packets,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from schoolwacht.errors import SourceError
 from schoolwacht.event import Dataset
 from schoolwacht_agent.config import SourceTable
+from schoolwacht_agent.sources import bpf
 from schoolwacht_agent.sources.packets.ring import hindrance
 from schoolwacht_agent.sources.packets.source import PacketsSource
 
@@ -25,7 +26,9 @@ _SEEN = frozenset(
 
 def missing(settings: SourceTable) -> str | None:
     """Why this engine cannot run here, in plain words; None if it can. Files can be read anywhere by anybody."""
-    return hindrance() if settings.interface else None
+    if not settings.interface:
+        return None
+    return hindrance() or (bpf.hindrance() if settings.filter else None)
 
 
 def sees(settings: SourceTable) -> frozenset[Dataset]:
@@ -44,4 +47,4 @@ def live(settings: SourceTable, state: Path, mark: bytes) -> PacketsSource:
     del state, mark  # packets from an interface cannot be read again
     if not settings.interface:
         raise SourceError("name the interface that sees the traffic", field="source.interface")
-    return PacketsSource.from_interface(settings.interface, settings.packets)
+    return PacketsSource.from_interface(settings.interface, settings.packets, expression=settings.filter)

@@ -13,6 +13,7 @@ Documentation/networking/packet_mmap.rst.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import mmap
@@ -25,6 +26,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from schoolwacht.errors import SourceError
+from schoolwacht_agent.sources.bpf import INSTRUCTION, compile_filter
 from schoolwacht_agent.sources.packets.records import PAD, TAGGED, Batch, Link
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ _ETH_P_ALL = 3
 _STATUS_USER = 1
 _VLAN_VALID = 1 << 4
 _LOOPBACK = 772
+# asm-generic/socket.h, and libpcap's DLT_RAW.
+_ATTACH_FILTER = 26
+_BARE_IP = 12
 #: Kind of hardware (linux/if_arp.h) → link type of what a raw socket gets from it. Tunnels and PPP give bare IP.
 _LINK_TYPES: MappingProxyType[int, int] = MappingProxyType(
     {
@@ -83,18 +88,28 @@ class Ring:
         size: bytes of the ring. Even where few packets come, its blocks must hold them for a while.
         promiscuous: take frames for other stations, too.
         own_packets: take what this machine sends, too.
+        expression: capture filter, see ``bpf.py``; empty takes everything.
 
     Raises:
-        SourceError: there is no such interface, no leave, or no memory for the ring.
+        SourceError: there is no such interface, no leave, no memory for the ring, or the filter is none.
     """
 
-    def __init__(self, interface: str, size: int, *, promiscuous: bool = True, own_packets: bool = True) -> None:
+    def __init__(
+        self,
+        interface: str,
+        size: int,
+        *,
+        promiscuous: bool = True,
+        own_packets: bool = True,
+        expression: str = "",
+    ) -> None:
         if (reason := hindrance()) is not None:
             raise SourceError(reason)
         self.interface = interface
         self.blocks = max(4, size // _BLOCK)
         self._promiscuous = promiscuous
         self._own_packets = own_packets
+        self._expression = expression
         self._socket: socket.socket | None = None
         self._lost = 0
         self._watched = time.monotonic()
@@ -174,6 +189,8 @@ class Ring:
         if hardware not in _LINK_TYPES:
             raise SourceError(f"cannot capture on {self.interface}: hardware of kind {hardware} is not known here")
         self._link = _LINK_TYPES[hardware]
+        if self._expression:
+            self._filter(opened)
         opened.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
         if not self._own_packets or hardware == _LOOPBACK:
             # What goes out through the loopback comes in again.
@@ -195,6 +212,14 @@ class Ring:
         self._poll = select.poll()
         self._poll.register(opened.fileno(), select.POLLIN | select.POLLERR)
         self._current = 0
+
+    def _filter(self, opened: socket.socket) -> None:
+        """Let the kernel drop what nobody wants, before it comes into the ring."""
+        instructions = compile_filter(self._expression, link=1 if self._link == Link.ETHERNET else _BARE_IP)
+        held = ctypes.create_string_buffer(instructions, len(instructions))
+        count = len(instructions) // INSTRUCTION
+        # struct sock_fprog: the kernel copies what it points to.
+        opened.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", count, ctypes.addressof(held)))
 
     def _reopen(self, seconds: float) -> bool:
         """Open an interface that went away, if it is back."""

@@ -11,45 +11,80 @@ from schoolwacht.event import Event
 from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.engine import Engine
-from schoolwacht_agent.sources.packets.records import Keeper
+from schoolwacht_agent.sources.packets.gaps import EVERY
+from schoolwacht_agent.sources.packets.records import Batch, Keeper, Link
 from schoolwacht_agent.sources.packets.ring import LAG_SECONDS, Ring
 from schoolwacht_agent.sources.port import Counters
 
 _TICK_SECONDS = 1.0
+#: EtherType of ARP.
+_ARP = b"\x08\x06"
 
 
 class PacketsSource:
     """Packets to events in one thread. Made by :meth:`from_files` or :meth:`from_interface`."""
 
-    def __init__(self, settings: PacketsTable, *, paths: Sequence[Path] = (), interface: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: PacketsTable,
+        *,
+        paths: Sequence[Path] = (),
+        interface: str | None = None,
+        expression: str = "",
+        sample: int = EVERY,
+        waits: bool = True,
+        only_arp: bool = False,
+    ) -> None:
         self.counters = Counters()
         #: What was wrong with files, in their order, or with the interface.
         self.faults: list[SourceError] = []
         self._settings = settings
         self._paths = tuple(paths)
         self._interface = interface
+        self._expression = expression
+        self._sample = sample
+        self._wait = _TICK_SECONDS if waits else 0.0
+        self._only_arp = only_arp
         self._stopped = False
         #: Set before :meth:`read` to hold on to recent packets.
         self.keeper: Keeper | None = None
 
     @classmethod
-    def from_files(cls, paths: Sequence[Path], settings: PacketsTable | None = None) -> PacketsSource:
+    def from_files(
+        cls, paths: Sequence[Path], settings: PacketsTable | None = None, *, only_arp: bool = False
+    ) -> PacketsSource:
         """Read capture files one after the other, as one stretch of traffic (a ring of rotated files, say).
 
         A faulty file does not stop the ones behind it: what could be read of it counts, and its error is raised at the
-        end (the first, if there are several; all are in ``faults``).
+        end (the first, if there are several; all are in ``faults``). ``only_arp`` leaves every other packet out.
         """
-        return cls(settings or PacketsTable(), paths=paths)
+        return cls(settings or PacketsTable(), paths=paths, only_arp=only_arp)
 
     @classmethod
-    def from_interface(cls, name: str, settings: PacketsTable | None = None) -> PacketsSource:
-        """Read from a network interface. Needs CAP_NET_RAW; ``read`` raises SourceError without it."""
-        return cls(settings or PacketsTable(), interface=name)
+    def from_interface(
+        cls,
+        name: str,
+        settings: PacketsTable | None = None,
+        *,
+        expression: str = "",
+        sample: int = EVERY,
+        waits: bool = True,
+    ) -> PacketsSource:
+        """Read from a network interface. Needs CAP_NET_RAW; ``read`` raises SourceError without it.
+
+        Args:
+            name: of the interface.
+            settings: bounds and time-outs.
+            expression: capture filter (``sources/bpf.py``); empty takes everything.
+            sample: of so many TCP connections one is searched for gaps.
+            waits: whether ``read`` waits for packets; else it gives an empty list where there are none.
+        """
+        return cls(settings or PacketsTable(), interface=name, expression=expression, sample=sample, waits=waits)
 
     def read(self) -> Iterator[list[Event]]:
         """See Source."""
         live = self._interface is not None
-        engine = Engine(self._settings, self.counters, live=live, keeper=self.keeper)
+        engine = Engine(self._settings, self.counters, live=live, keeper=self.keeper, sample=self._sample)
         try:
             try:
                 yield from self._from_ring(engine) if live else self._from_files(engine)
@@ -74,6 +109,8 @@ class PacketsSource:
         for path in self._paths:
             try:
                 for batch in read_capture(path, self._note_dropped):
+                    if self._only_arp:
+                        batch = arp_of(batch)  # noqa: PLW2901 - the same batch, less what is not wanted
                     engine.feed(batch)
                     yield engine.take()
                     if self._stopped:
@@ -85,11 +122,15 @@ class PacketsSource:
         assert self._interface is not None
         settings = self._settings
         with Ring(
-            self._interface, settings.ring_mib << 20, promiscuous=settings.promiscuous, own_packets=settings.own_packets
+            self._interface,
+            settings.ring_mib << 20,
+            promiscuous=settings.promiscuous,
+            own_packets=settings.own_packets,
+            expression=self._expression,
         ) as ring:
             ticked = time.monotonic()
             while not self._stopped:
-                batch = ring.next(_TICK_SECONDS)
+                batch = ring.next(self._wait)
                 if batch is not None:
                     engine.feed(batch)
                 else:
@@ -101,7 +142,7 @@ class PacketsSource:
                     self._note_dropped(ring.dropped())
                     self.counters.behind = ring.fullness()
                     yield engine.take()
-                elif events := engine.take():
+                elif (events := engine.take()) or (batch is None and not self._wait):
                     yield events
             self._drain(ring, engine)
 
@@ -117,3 +158,14 @@ class PacketsSource:
 
     def _note_dropped(self, count: int) -> None:
         self.counters.dropped += count
+
+
+def arp_of(batch: Batch) -> Batch:
+    """The ARP packets of a batch, also behind one or two VLAN tags; of a link that is not Ethernet all packets."""
+    buffer, link, records = batch
+    if link != Link.ETHERNET:
+        return batch
+    kept = [
+        record for record in records if any(buffer[record[2] + at : record[2] + at + 2] == _ARP for at in (12, 16, 20))
+    ]
+    return Batch(buffer, link, kept)

@@ -51,4 +51,6 @@ def live(settings: SourceTable, state: Path, mark: bytes) -> SuricataSource:
     if not settings.interface:
         raise SourceError("name the interface that sees the traffic", field="source.interface")
     home = settings.home or DEFAULT_HOME
-    return SuricataSource.live(settings.interface, state, mark, home=home, settings=settings.suricata)
+    return SuricataSource.live(
+        settings.interface, state, mark, home=home, expression=settings.filter, settings=settings.suricata
+    )

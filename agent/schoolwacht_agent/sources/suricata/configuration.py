@@ -101,6 +101,7 @@ def configuration(
     interface: str | None = None,
     command: Path | None = None,
     reputation: bool = False,
+    expression: str = "",
 ) -> str:
     """The text of ``suricata.yaml``.
 
@@ -113,6 +114,7 @@ def configuration(
         interface: to capture from; None for the replay of a file.
         command: the socket on which it takes orders; None for none.
         reputation: whether ``directory`` has files of known bad addresses.
+        expression: capture filter for the interface; empty takes everything.
     """
     newer = version.major >= 8
     memory = divide(settings.memory_mib)
@@ -124,9 +126,9 @@ def configuration(
         "RULES": "[" + ", ".join(_quoted(str(path)) for path in rules) + "]",
         "TLS_FIELDS": "[" + ", ".join(_TLS_FIELDS + (_TLS_FIELDS_8 if newer else ())) + "]",
         "MORE_TYPES": "".join(f"        - {one}\n" for one in (_TYPES_8 if newer else ())),
-        "CAPTURE": _capture(settings, interface),
         "COMMAND": "enabled: no" if command is None else f"enabled: yes\n  filename: {_quoted(str(command))}",
         "REPUTATION": _reputation(directory) if reputation else "",
+        "CAPTURE": _capture(settings, interface, expression),
         "FLOW_MIB": str(memory.flow),
         "STREAM_MIB": str(memory.stream),
         "REASSEMBLY_MIB": str(memory.reassembly),
@@ -160,7 +162,7 @@ def _reputation(directory: Path) -> str:
     )
 
 
-def _capture(settings: SuricataTable, interface: str | None) -> str:
+def _capture(settings: SuricataTable, interface: str | None, expression: str) -> str:
     if interface is None:
         return "pcap-file:\n  checksum-checks: no"
     return "\n".join(
@@ -177,6 +179,7 @@ def _capture(settings: SuricataTable, interface: str | None) -> str:
             "    block-size: 262144",
             "    block-timeout: 10",
             "    checksum-checks: kernel",
+            *([f"    bpf-filter: {_quoted(expression)}"] if expression else []),
         )
     )
 

@@ -253,6 +253,7 @@ class Live:
         settings: SuricataTable,
         version: Version,
         home: Sequence[str],
+        expression: str,
         rules: Sequence[Path],
         notes: Notes,
     ) -> None:
@@ -283,6 +284,7 @@ class Live:
                 interface=interface,
                 command=socket if self._refresher is not None else None,
                 reputation=self._refresher is not None,
+                expression=expression,
             )
             (directory / _YAML).write_text(text, encoding="utf-8")
         except OSError as error:

@@ -64,9 +64,13 @@ class SuricataSource:
         mark: bytes = b"",
         *,
         home: Sequence[str] = DEFAULT_HOME,
+        expression: str = "",
         settings: SuricataTable | None = None,
     ) -> Self:
-        """Run Suricata at an interface; ``directory`` is its own and stays. Raises SourceError."""
+        """Run Suricata at an interface; ``directory`` is its own and stays. Raises SourceError.
+
+        ``expression`` is a capture filter; empty takes everything.
+        """
         settings = settings or SuricataTable()
         version = version_of(settings.binary)
         rules = rule_files(settings.own_rules, settings.rules)
@@ -79,6 +83,7 @@ class SuricataSource:
                 settings=settings,
                 version=version,
                 home=home,
+                expression=expression,
                 rules=rules,
                 notes=made,
             )
