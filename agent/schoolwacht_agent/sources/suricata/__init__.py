@@ -11,12 +11,14 @@ from schoolwacht.errors import SourceError
 from schoolwacht.event import Dataset
 from schoolwacht_agent.config import DEFAULT_HOME, SourceTable
 from schoolwacht_agent.sources.suricata.configuration import version_of
+from schoolwacht_agent.sources.suricata.eve import MAPPINGS
 from schoolwacht_agent.sources.suricata.source import SuricataSource
 
 __all__ = ["SuricataSource", "live", "missing", "offline", "sees"]
 
-#: All but what the agent itself makes of events.
-_SEEN = frozenset(Dataset) - {Dataset.SUMMARY, Dataset.SIGHTING}
+_SEEN = frozenset(dataset for dataset in Dataset if dataset.value in MAPPINGS) | {
+    Dataset.FILE, Dataset.SIGNAL, Dataset.HEALTH,
+}  # fmt: skip
 
 
 def missing(settings: SourceTable) -> str | None:
