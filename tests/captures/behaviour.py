@@ -13,6 +13,7 @@ import argparse
 import os
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +24,13 @@ import zstandard
 from tests.captures.record import (
     BAD_TLS,
     INSIDE,
+    INSIDE_ADDRESSES,
     LAB_PC,
     LAB_SERVER,
     LIBRARY_PC,
     OFFICE_PC,
     OUTSIDE,
+    OUTSIDE_ADDRESSES,
     PUPIL,
     RESOLVER,
     TEACHER,
@@ -41,6 +44,7 @@ from tests.captures.record import (
 )
 
 HERE = Path(__file__).resolve().parent / "behaviour"
+CALL_SECONDS = 24
 REALM = "SCHOOL.EXAMPLE"
 USER, PASSWORD = "root", "geheim-voor-de-opname"
 #: Made-up look-alikes; the suffix is for documentation (RFC 2606).
@@ -265,6 +269,80 @@ def record_update_server(stage: Stage) -> None:
             fetch(stage, host, "http://updates.leverancier.example/", "-I")
 
 
+#: The page that both ends of the call open: it swaps offer and answer through the server it came from.
+CALL_PAGE = """<!doctype html><title>Gesprek</title><script>
+const role = location.hash.slice(1);
+const put = (name, text) => fetch('/' + name, {method: 'PUT', body: text});
+const get = async name => {
+  for (;;) {
+    const answer = await fetch('/' + name);
+    if (answer.ok) return JSON.parse(await answer.text());
+    await new Promise(resolve => setTimeout(resolve, 1500));
+  }
+};
+const gathered = connection => new Promise(resolve => {
+  const look = () => connection.iceGatheringState === 'complete' && resolve();
+  connection.addEventListener('icegatheringstatechange', look);
+  look();
+});
+(async () => {
+  const connection = new RTCPeerConnection();
+  const media = await navigator.mediaDevices.getUserMedia(
+    {audio: true, video: {width: 160, height: 120, frameRate: 5}});
+  media.getTracks().forEach(track => connection.addTrack(track, media));
+  const other = {caller: 'answer', callee: 'offer'}[role];
+  if (role === 'callee') await connection.setRemoteDescription(await get(other));
+  await connection.setLocalDescription(
+    role === 'caller' ? await connection.createOffer() : await connection.createAnswer());
+  await gathered(connection);
+  await put({caller: 'offer', callee: 'answer'}[role], JSON.stringify(connection.localDescription));
+  if (role === 'caller') await connection.setRemoteDescription(await get(other));
+  for (const sender of connection.getSenders()) {
+    const parameters = sender.getParameters();
+    parameters.encodings.forEach(encoding => { encoding.maxBitrate = 30000; });
+    await sender.setParameters(parameters);
+  }
+})();
+</script>"""
+#: A web server that also keeps what is put there (Python's own).
+MEETING_PLACE = """import http.server, pathlib, sys
+class Place(http.server.SimpleHTTPRequestHandler):
+    def do_PUT(self):
+        data = self.rfile.read(int(self.headers['Content-Length']))
+        pathlib.Path(self.path.strip('/')).write_bytes(data)
+        self.send_response(204); self.end_headers()
+http.server.ThreadingHTTPServer((sys.argv[1], 80), Place).serve_forever()
+"""
+
+
+def record_video_call(stage: Stage) -> None:
+    """A teacher and somebody outside talk with picture and sound for 16 seconds: two Chromiums over WebRTC."""
+    meeting = stage.scratch / "meeting"
+    meeting.mkdir()
+    (meeting / "index.html").write_text(CALL_PAGE)
+    (stage.scratch / "place.py").write_text(f"import os\nos.chdir({str(meeting)!r})\n{MEETING_PLACE}")
+    stage.serve(sys.executable, str(stage.scratch / "place.py"), WEB)
+    # One address at each end, or the two would look for each other on all of them.
+    for namespace, interface, addresses, kept in (
+        (INSIDE, "lan", INSIDE_ADDRESSES, TEACHER),
+        (OUTSIDE, "wan", OUTSIDE_ADDRESSES, WEB),
+    ):
+        for address in set(addresses) - {kept}:
+            run("ip", "-n", namespace, "address", "del", f"{address}/32", "dev", interface)
+    with packed(stage, "video-call"):
+        for namespace, role in ((INSIDE, "caller"), (OUTSIDE, "callee")):
+            stage.serve(
+                *("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+                *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+                *("--disable-features=WebRtcHideLocalIpsWithMdns", "--disable-background-networking"),
+                f"--unsafely-treat-insecure-origin-as-secure=http://{WEB}",
+                f"--user-data-dir={stage.scratch}/{role}",
+                f"http://{WEB}/index.html#{role}",
+                namespace=namespace,
+            )
+        time.sleep(CALL_SECONDS)
+
+
 def fetch(stage: Stage, host: str, url: str, *options: str) -> None:
     """One request with curl."""
     stage.inside("curl", "-sSk", "-m", "10", "--interface", host, "-o", "/dev/null", *options, url)
@@ -412,6 +490,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
     "smb-copy": record_smb_copy,
     "beacon": record_beacon,
     "update-server": record_update_server,
+    "video-call": record_video_call,
     "block-list": record_block_list,
     "txt-commands": record_txt_commands,
     "mail-host": record_mail_host,

@@ -6,6 +6,7 @@ A new detector is one file beside this one, its settings struct in :class:`Behav
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,12 @@ from schoolwacht_agent.behave.testers import Testers, TesterSettings
 from schoolwacht_agent.behave.upload import Upload, UploadSettings
 
 __all__ = ["BehaveSettings", "Behaviour", "detectors"]
+
+
+log = logging.getLogger(__name__)
+
+#: Traffic that lies so many seconds behind the newest, for so many events in a row, says that the clock went back.
+_FAR, _MANY = 3600.0, 500
 
 
 class BehaveSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +94,14 @@ class Behaviour:
         self._baselines = Baselines(Calendar(settings.calendar))
         self._keeper = Keeper(self._baselines, memory) if memory is not None else None
         self._testers = Testers(settings.testers)
-        self._detectors = detectors(settings, self._baselines)
+        self._settings = settings
+        self._newest = float("-inf")
+        #: Events in a row that are far older than the newest, and how often the detectors began anew for it.
+        self._behind = self._restarts = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._detectors = detectors(self._settings, self._baselines)
         self._of: dict[Dataset, tuple[Callable[[Event], Iterable[Event]], ...]] = {
             dataset: tuple(one.see for one in self._detectors if dataset in one.datasets) for dataset in Dataset
         }
@@ -97,8 +111,8 @@ class Behaviour:
         if not events:
             return []
         judged: list[Event] = []
+        self._pass_time(events[-1].timestamp.timestamp(), len(events))
         of, testers = self._of, self._testers
-        self._pass_time(events[-1].timestamp.timestamp())
         for event in events:
             judged.append(event)
             for see in of[event.event_dataset]:
@@ -112,7 +126,17 @@ class Behaviour:
         if self._keeper is not None:
             self._keeper.save()
 
-    def _pass_time(self, at: float) -> None:
+    def _pass_time(self, at: float, events: int) -> None:
+        if at >= self._newest - _FAR:
+            self._newest, self._behind = max(self._newest, at), 0
+        else:
+            self._behind += events
+            if self._behind > _MANY:
+                # The clock went back: windows that follow the newest time would see nothing until it comes again.
+                log.warning("the time of the traffic went back by %.0f s; the detectors begin anew", self._newest - at)
+                self._newest, self._behind, self._restarts = at, 0, self._restarts + 1
+                self._baselines.forget_after(at)
+                self._begin()
         self._baselines.watch(at)
         if self._keeper is not None:
             self._keeper.pass_time(at)
@@ -140,6 +164,7 @@ class Behaviour:
             "behave.excused": self.excused,
             "behave.baselines": len(self._baselines),
             "behave.baselines_at_fault": int(faults),
+            "behave.restarts": self._restarts,
         }
 
     def _tables(self) -> Iterator[Bounded]:

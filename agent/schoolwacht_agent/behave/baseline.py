@@ -112,6 +112,14 @@ class Baselines:
             values |= self.series.of(key).before(moment)
         return usual(values, moment)
 
+    def forget_after(self, at: float) -> None:
+        """Drop what was noted of days after a moment: the clock that dated them was wrong."""
+        today = self.calendar.moment(at).number
+        for series in (self._observed, *(one for _, one in self.series.items())):
+            for values in series.slots.values():
+                while values and values[-2] > today:
+                    del values[-2:]
+
     @property
     def evicted(self) -> int:
         """Series that were forgotten for want of room."""
@@ -167,11 +175,11 @@ class Keeper:
         self._read()
 
     def pass_time(self, at: float) -> None:
-        """Write if an hour of traffic has passed since the last time."""
+        """Write if an hour of traffic has passed since the last time, or the clock has gone back by hours."""
         hour = int(at) // 3600
         if self._hour < 0:
             self._hour = hour
-        elif hour > self._hour:
+        elif hour > self._hour or hour < self._hour - 2:
             self._hour = hour
             self.save()
 

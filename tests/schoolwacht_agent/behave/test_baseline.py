@@ -56,6 +56,16 @@ def test_quiet_days_count_as_nothing_where_that_is_asked() -> None:
     assert known.usual_with_quiet_days("D", "x", MONDAY + WEEK) == 0
 
 
+def test_days_that_a_wrong_clock_dated_are_dropped() -> None:
+    known = baselines()
+    for n in range(3):
+        known.most("D", "x", MONDAY + n * DAY, 10)
+    known.most("D", "x", MONDAY + 3650 * DAY, 99)
+    known.forget_after(MONDAY + 2 * DAY)
+    assert known.most("D", "x", MONDAY + 3 * DAY, 20) == 10
+    assert known.most("D", "x", MONDAY + 4 * DAY, 0) == 10
+
+
 def test_things_beyond_the_limit_push_out_the_oldest_and_are_counted() -> None:
     known = baselines(limit=10)
     for n in range(25):
@@ -92,6 +102,10 @@ def test_they_are_written_each_hour_of_traffic(tmp_path: Path) -> None:
     assert not path.exists()
     keeper.pass_time(MONDAY + 3600)
     assert path.exists()
+    path.unlink()
+    keeper.pass_time(MONDAY + 3599)
+    keeper.pass_time(MONDAY + 3601)
+    assert not path.exists()
 
 
 def test_a_damaged_file_is_said_put_aside_and_begun_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

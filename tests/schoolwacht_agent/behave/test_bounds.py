@@ -59,6 +59,27 @@ def test_an_empty_window_is_full_of_nothing() -> None:
     assert not Distinct().full(5.0, 60)
 
 
+def test_a_clock_that_went_back_does_not_blind_the_detectors(caplog: pytest.LogCaptureFixture) -> None:
+    behaviour = Behaviour(BehaveSettings())
+    # Events of a time that is still to come, such as before a clock was set right.
+    behaviour.judge([flow(10 * 86_400 + n, "10.1.1.1", "10.9.9.9", 22 + n % 2, reply=REFUSED) for n in range(10)])
+    ordinary = [flow(n / 10) for n in range(600)]
+    for n in range(0, 600, 100):
+        behaviour.judge(ordinary[n : n + 100])
+    assert "went back" in caplog.text
+    scan = [flow(100 + n / 10, "10.1.1.1", "10.9.9.9", 1000 + n, reply=REFUSED) for n in range(60)]
+    assert "D01" in {event.rule_id for event in behaviour.judge(scan)}
+    assert behaviour.figures()["behave.restarts"] == 1
+
+
+def test_a_few_late_events_are_no_clock_that_went_back() -> None:
+    behaviour = Behaviour(BehaveSettings())
+    behaviour.judge([flow(10_000)])
+    behaviour.judge([flow(n) for n in range(100)])
+    behaviour.judge([flow(10_001)])
+    assert behaviour.figures()["behave.restarts"] == 0
+
+
 def test_forgetting_is_told_for_all_detectors_together() -> None:
     behaviour = Behaviour(BehaveSettings())
     behaviour.judge([flow(n / 1000, f"10.1.{n >> 8}.{n & 255}", "10.9.9.9", 22, reply=REFUSED) for n in range(5000)])
