@@ -27,6 +27,7 @@ from schoolwacht_collector import secret
 from schoolwacht_collector.alerts import Folder
 from schoolwacht_collector.config import Settings, StoreName, check
 from schoolwacht_collector.dead_letters import DeadLetters
+from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index import STORES
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.intake import Intake, bounds_of
@@ -118,7 +119,7 @@ async def running(
         folder = Folder(store, on_change=outbox.nudge)
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
-        leaders = _Leaders(folder, outbox)
+        leaders = _Leaders(folder, outbox, Expiry(store, settings.retention))
         stack.push_async_callback(jobs.stop)
         jobs.start("indicators", matching.run)
         jobs.start("counts", registry.run)
@@ -153,8 +154,9 @@ async def running(
 class _Leaders:
     """The jobs of the leader."""
 
-    def __init__(self, folder: Folder, outbox: Outbox) -> None:
+    def __init__(self, folder: Folder, outbox: Outbox, expiry: Expiry) -> None:
         self.jobs = Jobs()
+        self._expiry = expiry
         self._folder = folder
         self._outbox = outbox
 
@@ -163,6 +165,7 @@ class _Leaders:
         """They run while the block does."""
         self.jobs.start("alerts", self._folder.run)
         self.jobs.start("outbox", self._outbox.run)
+        self.jobs.start("expiry", self._expiry.run)
         try:
             yield
         finally:

@@ -22,6 +22,7 @@ import msgspec
 from schoolwacht.command import perform
 from schoolwacht.errors import ConfigError
 from schoolwacht_collector import app, config, doctor, logs, redelivery_command, register, registry, secret
+from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School, Standpoint
@@ -231,6 +232,23 @@ def _switch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _expire(options: argparse.Namespace) -> int:
+    settings = config.load(options.config)
+
+    async def run() -> list[str]:
+        store = app.make_store(settings)
+        await store.open()
+        try:
+            return await Expiry(store, settings.retention).look(rehearse=options.dry_run)
+        finally:
+            await store.close()
+
+    gone = asyncio.run(run())
+    word = "would be deleted" if options.dry_run else "deleted"
+    _show(options, {"expired": gone, "deleted": not options.dry_run}, "\n".join([*gone, f"{len(gone):,} {word}"]))
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     try:
         settings = config.load(options.config)
@@ -320,6 +338,13 @@ def _parser() -> argparse.ArgumentParser:
         switch.add_argument("agent", metavar="NAME", help="the agent's name")
         switch.set_defaults(enabled=enabled)
     command("migrate", _migrate, "bring the store's schema to this version", "migrate --config collector.toml")
+    expire = command(
+        "expire",
+        _expire,
+        "delete now what has had its time; the leading collector does so every hour",
+        "expire --dry-run",
+    )
+    expire.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
     letters = command(
         "deadletters", redelivery_command.run, redelivery_command.SUMMARY, "deadletters --agent gateway-00ab00"
     )

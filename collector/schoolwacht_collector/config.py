@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from schoolwacht import config as core
 from schoolwacht.errors import ConfigError
 from schoolwacht.wire import LIMITS
+from schoolwacht_collector.expiry import RetentionSettings
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
 from schoolwacht_collector.notify.webhook import WebhookSettings
 
@@ -129,6 +130,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     notify: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def state(self) -> Path:
@@ -161,7 +163,7 @@ def load(path: Path) -> Settings:
 def local(state: Path, *, past_days: int = 0, notify: tuple[WebhookSettings, ...] = ()) -> Settings:
     """Settings of a collector inside another program: everything below ``state``, free ports on loopback.
 
-    ``past_days`` 0 keeps the timestamps of old captures.
+    ``past_days`` 0 keeps the timestamps of old captures; nothing expires.
     """
     return Settings(
         collector=CollectorSettings(state=str(state)),
@@ -169,6 +171,7 @@ def local(state: Path, *, past_days: int = 0, notify: tuple[WebhookSettings, ...
         console=ConsoleSettings(listen="127.0.0.1:0"),
         notify=notify,
         limits=LimitSettings(past_days=past_days),
+        retention=RetentionSettings(events_days=0, summaries_days=0, signals_days=0),
     )
 
 
@@ -193,6 +196,13 @@ def check(settings: Settings, *, path: str = "configuration") -> Settings:
             " which all agents share",
             path=path,
             field="limits.agent_flight_bytes",
+        )
+    kept, taken = settings.retention.events_days, settings.limits.past_days
+    if kept and taken and taken > kept:
+        raise ConfigError(
+            f"is {taken}, more than retention.events_days ({kept}): what came so late would be deleted at once",
+            path=path,
+            field="limits.past_days",
         )
     names = [target.name for target in settings.notify]
     for place, name in enumerate(names):

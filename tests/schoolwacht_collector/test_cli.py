@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -28,7 +29,7 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from tests.schoolwacht_collector.serving import deliver, flow
 
-COMMANDS = ["init", "serve", "enrol", "schools", "disable", "enable", "migrate", "doctor"]
+COMMANDS = ["init", "serve", "enrol", "schools", "disable", "enable", "migrate", "expire", "deadletters", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"schoolwacht-collector {command}" in capsys.readouterr().out.split("example:")[1]
+    assert f"schoolwacht-collector {command}" in re.split("examples?:", capsys.readouterr().out)[1]
 
 
 def test_wrong_use_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import msgspec
 
 from schoolwacht.errors import StoreError
-from schoolwacht.event import Event
+from schoolwacht.event import Dataset, Event
 from schoolwacht_collector.index.port import Health, Kind, Outcome, Page, Search, Store, Tally, Versioned
 
 
@@ -88,6 +89,9 @@ class Unreliable:
         made = await self.store.put(kind, record, version)
         self._leave(due)
         return made
+
+    async def expire(self, first: Mapping[Dataset, date], *, rehearse: bool = False) -> list[str]:
+        return await self.store.expire(first, rehearse=rehearse)
 
     async def put_many(self, kind: Kind, records: Sequence[msgspec.Struct]) -> None:
         await self.store.put_many(kind, records)

@@ -7,13 +7,13 @@ search looks at every row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 
 from schoolwacht.errors import Conflict, StoreError
-from schoolwacht.event import Event
+from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents, pages
 from schoolwacht_collector.index.port import DOCUMENTS, Health, Kind, Outcome, Page, Row, Search, Tally, Versioned
@@ -47,6 +47,19 @@ class MemoryStore:
         if self.outage is not None:
             return [Outcome(Verdict.RETRY, created=False, reason=self.outage) for _ in events]
         return [self._create(event) for event in events]
+
+    async def expire(self, first: Mapping[Dataset, date], *, rehearse: bool = False) -> list[str]:
+        """See :meth:`.port.Store.expire`."""
+        gone: dict[tuple[date, str], None] = {}
+        for kind in DOCUMENTS:
+            rows = self._rows[kind]
+            for name, row in list(rows.items()):
+                dataset, day = Dataset(row["event.dataset"]), date.fromisoformat(row["@timestamp"][:10])
+                if dataset in first and day < first[dataset]:
+                    gone[day, dataset.value] = None
+                    if not rehearse:
+                        del rows[name]
+        return [f"{dataset} of {day}" for day, dataset in sorted(gone)]
 
     async def search(self, search: Search) -> Page:
         """See :meth:`.port.Store.search`."""

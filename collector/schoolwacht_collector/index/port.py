@@ -1,4 +1,4 @@
-"""What a store is: seven verbs, two real implementations and one in memory.
+"""What a store is: eight verbs, two real implementations and one in memory.
 
 Two sorts of things are kept. *Documents* are events and signals: dated, never changed, created once (a second create
 under the same id answers "already there", which is delivered). *Records* are alerts, deliveries, agents, indicators:
@@ -11,13 +11,13 @@ query string or a DSL: only the AST of :mod:`schoolwacht_collector.query.ast`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from schoolwacht.event import Event
+from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.query.ast import Node
 
@@ -129,6 +129,14 @@ class Store(Protocol):
 
         Each has its ``event.id``; its index (the file, in SQLite) follows from its own ``@timestamp`` and dataset.
         Never raises for a fault of an item or an outage of the store: those are outcomes.
+        """
+        ...
+
+    async def expire(self, first: Mapping[Dataset, date], *, rehearse: bool = False) -> list[str]:
+        """Delete the events of each dataset of the days (UTC) before its first day that stays, and give space back.
+
+        Returns what went, in words, oldest first; ``rehearse`` deletes nothing. A dataset that is not named stays.
+        Raises StoreError; what went before the fault is gone.
         """
         ...
 

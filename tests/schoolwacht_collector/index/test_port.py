@@ -340,3 +340,36 @@ async def test_events_of_several_datasets_are_taken_together(store: Store, board
     await fill(store, [event(place, board, event_dataset=dataset) for place, dataset in enumerate(datasets)])
 
     assert [row["event.dataset"] for row in await found(store, scope=own(board))] == ["tls", "flow", "dns"]
+
+
+async def test_what_has_had_its_time_goes_and_the_rest_stays(store: Store, board: str) -> None:
+    """Datasets that no other test has: the days of a store are everybody's."""
+    day = timedelta(days=1)
+    kept = [
+        event(1, board, event_dataset=Dataset.MQTT, timestamp=NOON),
+        event(2, board, event_dataset=Dataset.RFB, timestamp=NOON - 3 * day),
+    ]
+    gone = [
+        event(3, board, event_dataset=Dataset.MQTT, timestamp=NOON - day),
+        event(4, board, event_dataset=Dataset.MQTT, timestamp=NOON - 3 * day),
+    ]
+    await fill(store, [*kept, *gone])
+    first = {Dataset.MQTT: NOON.date()}
+
+    rehearsed = await store.expire(first, rehearse=True)
+    assert len(await found(store, scope=own(board))) == 4
+    assert len(await store.expire(first)) == len(rehearsed) >= 2
+    await settle(store)
+    assert ids(await found(store, scope=own(board))) == [f"{board}-00001", f"{board}-00002"]
+    assert await store.expire(first) == []
+
+
+async def test_a_late_event_of_a_day_that_expired_is_stored_and_found(store: Store, board: str) -> None:
+    old = event(1, board, event_dataset=Dataset.SIP, timestamp=NOON - timedelta(days=40))
+    await fill(store, [old])
+    assert len(await found(store, scope=own(board))) == 1
+    await store.expire(dict.fromkeys(Dataset, NOON.date() - timedelta(days=39)))
+    await settle(store)
+    assert await found(store, scope=own(board)) == []
+    await fill(store, [old])
+    assert len(await found(store, scope=own(board))) == 1

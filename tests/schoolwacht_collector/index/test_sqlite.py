@@ -414,3 +414,44 @@ async def test_an_address_in_a_column_is_found_in_every_spelling(tmp_path: Path)
 
         assert len(await found(store, Equals("source.ip", "2001:db8::1"))) == 1
         assert len(await found(store, Equals("destination.ip", "10.0.0.1"))) == 1
+
+
+async def test_an_expired_day_is_no_file_any_more_and_a_thinned_one_is_smaller(tmp_path: Path) -> None:
+    day = timedelta(days=1)
+    async with sqlite(tmp_path) as store:
+        long = "x" * 2000
+        many = [event(number, "b", timestamp=NOON - day, message=long) for number in range(500)]
+        sums = [event(900, "b", timestamp=NOON - day, event_dataset=Dataset.SUMMARY)]
+        await store.create([*many, *sums, event(1000, "b", timestamp=NOON - 2 * day)])
+        old, older = (files.day_file(tmp_path, files.day_of(NOON.date()) - back) for back in (1, 2))
+        assert older.exists()
+
+        first = {dataset: NOON.date() for dataset in Dataset} | {Dataset.SUMMARY: NOON.date() - day}
+        gone = await store.expire(first)
+
+        assert gone == [older.name, f"500 rows of {old.name}"]
+        assert not list(tmp_path.glob(f"{older.name}*"))
+        assert old.stat().st_size < 200_000
+        assert ids(await found(store)) == ["b-00900"]
+
+
+async def test_a_day_is_thinned_once(tmp_path: Path) -> None:
+    async with sqlite(tmp_path) as store:
+        await store.create([event(1, "b"), event(2, "b", event_dataset=Dataset.SUMMARY)])
+        first = {Dataset.DNS: NOON.date() + timedelta(days=1)}
+        assert await store.expire(first) == [f"1 rows of {DAY}"]
+        await store.create([event(3, "b")])
+        assert await store.expire(first) == []
+        assert await store.expire(first | {Dataset.SUMMARY: first[Dataset.DNS]}) == [f"2 rows of {DAY}"]
+
+
+async def test_a_file_that_another_holds_is_an_error_that_names_it(tmp_path: Path) -> None:
+    async with sqlite(tmp_path, busy_seconds=0.1) as store:
+        await store.create([event(1, "b")])
+        with sqlite3.connect(tmp_path / DAY) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="cannot be expired"):
+                await store.expire({Dataset.DNS: NOON.date() + timedelta(days=1)})
+            other.rollback()
+        other.close()
+        assert len(await found(store)) == 1

@@ -9,15 +9,15 @@ values.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 from elasticsearch import AsyncElasticsearch, ConflictError, NotFoundError
 
 from schoolwacht.errors import Conflict, StoreError
-from schoolwacht.event import Event
+from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents, pages
 from schoolwacht_collector.index.elasticsearch import bulk, client, health, templates
@@ -30,6 +30,7 @@ from schoolwacht_collector.records import RECORDS
 #: Events that are encoded before other tasks get their turn.
 _YIELD = 200
 _PUT_MANY = 2000
+_DELETED_AT_ONCE = 20
 _ANSWER = "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ID = {kind: "event.id" if kind in DOCUMENTS else "id" for kind in Kind}
@@ -126,6 +127,21 @@ class ElasticsearchStore:
             if (part := builder.flush()) is not None:
                 sending.create_task(self._send(part, results))
         return results
+
+    async def expire(self, first: Mapping[Dataset, date], *, rehearse: bool = False) -> list[str]:
+        """See :meth:`.port.Store.expire`. Whole indices; nothing is deleted by query, which not every build can."""
+        try:
+            found = await self._client.indices.get_alias(
+                index=[templates.dated_indices(self._prefix, dataset) for dataset in first],
+                ignore_unavailable=True,
+                allow_no_indices=True,
+            )
+            gone = _outlived(self._prefix, found.body, first)
+            for start in range(0, 0 if rehearse else len(gone), _DELETED_AT_ONCE):
+                await self._client.indices.delete(index=gone[start : start + _DELETED_AT_ONCE], ignore_unavailable=True)
+        except client.FAULTS as error:
+            raise client.translated(error) from error
+        return gone
 
     async def search(self, search: Search) -> Page:
         """See :meth:`.port.Store.search`."""
@@ -246,6 +262,17 @@ class ElasticsearchStore:
         except client.FAULTS as error:
             self._unseen.update({kind} & self._refreshing.keys())
             raise client.translated(error) from error
+
+
+def _outlived(prefix: str, names: Iterable[str], first: Mapping[Dataset, date]) -> list[str]:
+    """The indices whose day has passed, oldest first."""
+    dated = [(templates.dated(prefix, name), name) for name in names]
+    return [
+        name
+        for _, name in sorted(
+            (known.day, name) for known, name in dated if known is not None and known.day < first[known.dataset]
+        )
+    ]
 
 
 def _record(kind: Kind, record: msgspec.Struct) -> tuple[str, bytes]:

@@ -10,8 +10,8 @@ Needs nothing beyond the basic features: no data streams, lifecycle policies, pi
 from __future__ import annotations
 
 import hashlib
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,28 @@ _PRIORITY = 500
 def dated_index(prefix: str, dataset: Dataset, day: date) -> str:
     """The index of a dataset's events of one day (UTC)."""
     return f"{prefix}-{dataset.value}-{day:%Y.%m.%d}"
+
+
+def dated_indices(prefix: str, dataset: Dataset) -> str:
+    """A pattern for the names of all indices of a dataset."""
+    return f"{prefix}-{dataset.value}-*"
+
+
+class Dated(NamedTuple):
+    """What the name of an index says."""
+
+    dataset: Dataset
+    day: date
+
+
+def dated(prefix: str, name: str) -> Dated | None:
+    """The dataset and day of an index of ours, None if the name is no such one."""
+    head, _, day = name.rpartition("-")
+    try:
+        found = Dated(Dataset(head.removeprefix(f"{prefix}-")), datetime.strptime(day, "%Y.%m.%d").date())
+    except ValueError:
+        return None
+    return found if name == dated_index(prefix, found.dataset, found.day) else None
 
 
 def readable(prefix: str, kind: Kind) -> str:
@@ -103,7 +125,7 @@ def patterns(prefix: str, kind: Kind) -> list[str]:
     if kind not in DOCUMENTS:
         return [readable(prefix, kind)]
     datasets = [dataset for dataset in Dataset if (dataset is Dataset.SIGNAL) == (kind is Kind.SIGNAL)]
-    return [f"{prefix}-{dataset.value}-*" for dataset in datasets]
+    return [dated_indices(prefix, dataset) for dataset in datasets]
 
 
 def _template(settings: ElasticsearchSettings, kind: Kind) -> Body:

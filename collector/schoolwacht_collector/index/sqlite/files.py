@@ -29,6 +29,11 @@ def state_file(directory: Path) -> Path:
     return directory / "state.sqlite"
 
 
+def day_of(day: date) -> int:
+    """A day, counted from 1970-01-01."""
+    return (day - _FIRST_DAY).days
+
+
 def day_file(directory: Path, day: int) -> Path:
     """The file of a day, counted from 1970-01-01."""
     return directory / f"events-{(_FIRST_DAY + timedelta(days=day)).isoformat()}.sqlite"
@@ -76,7 +81,7 @@ def _day(name: str) -> int | None:
     """The day that a file's name says, counted from 1970-01-01."""
     match = _NAME.match(name)
     try:
-        return None if match is None else (date.fromisoformat(match[1]) - _FIRST_DAY).days
+        return None if match is None else day_of(date.fromisoformat(match[1]))
     except ValueError:
         return None
 

@@ -36,6 +36,11 @@ class _Found(NamedTuple):
     doc: str
 
 
+class _Opened(NamedTuple):
+    connection: sqlite3.Connection
+    inode: int
+
+
 class Reader:
     """Runs searches in the calling thread."""
 
@@ -43,13 +48,13 @@ class Reader:
         self.directory = directory
         self.seconds = seconds
         self._own = threading.local()
-        self._all: list[OrderedDict[Path, sqlite3.Connection]] = []
+        self._all: list[OrderedDict[Path, _Opened]] = []
 
     def close(self) -> None:
         """Close every connection; no search may be running."""
         for connections in self._all:
-            for connection in connections.values():
-                connection.close()
+            for known in connections.values():
+                known.connection.close()
             connections.clear()
 
     def search(self, search: Search) -> Page:
@@ -112,7 +117,7 @@ class Reader:
     def _connection(self, path: Path, deadline: float) -> Iterator[sqlite3.Connection | None]:
         """This thread's connection to a file, for one statement; faults of it become StoreError.
 
-        None if the file is so young that its tables are not there yet: nothing can be in it.
+        None if the file is so young that its tables are not there yet, or has just expired: nothing is in it.
         """
         try:
             connection = self._opened(path)
@@ -130,13 +135,21 @@ class Reader:
             raise StoreError(f"{path.name} cannot be searched: {error}") from error
 
     def _opened(self, path: Path) -> sqlite3.Connection | None:
-        connections: OrderedDict[Path, sqlite3.Connection] | None = getattr(self._own, "connections", None)
+        connections: OrderedDict[Path, _Opened] | None = getattr(self._own, "connections", None)
         if connections is None:
             connections = self._own.connections = OrderedDict()
             self._all.append(connections)
+        try:
+            inode = path.stat().st_ino
+        except FileNotFoundError:
+            self._forget(path)
+            return None
         if (known := connections.get(path)) is not None:
-            connections.move_to_end(path)
-            return known
+            if known.inode == inode:
+                connections.move_to_end(path)
+                return known.connection
+            # Another file has its name now: the day expired, or was set aside, and something of it came late.
+            self._forget(path)
         connection = schema.connect_reader(path)
         laid_out = False
         try:
@@ -146,15 +159,15 @@ class Reader:
                 connection.close()
         if not laid_out:
             return None
-        connections[path] = connection
+        connections[path] = _Opened(connection, inode)
         while len(connections) > OPEN_FILES:
             _, oldest = connections.popitem(last=False)
-            oldest.close()
+            oldest.connection.close()
         return connection
 
     def _forget(self, path: Path) -> None:
-        if (connection := self._own.connections.pop(path, None)) is not None:
-            connection.close()
+        if (known := self._own.connections.pop(path, None)) is not None:
+            known.connection.close()
 
 
 def select(search: Search, after: Place | None, limit: int, rows: Fragment | None = None) -> Fragment:

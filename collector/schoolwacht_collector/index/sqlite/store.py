@@ -13,18 +13,19 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from schoolwacht.errors import ConfigError, StoreError
-from schoolwacht.event import Event
+from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents, pages
 from schoolwacht_collector.index.port import Health, Kind, Outcome, Page, Search, Tally, Versioned
 from schoolwacht_collector.index.settings import SqliteSettings
-from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.index.sqlite import expiry, files, schema
 from schoolwacht_collector.index.sqlite.reader import Reader
 from schoolwacht_collector.index.sqlite.state import State
 from schoolwacht_collector.index.sqlite.writer import Prepared, Writer, prepare
@@ -83,6 +84,29 @@ class SqliteStore:
         except RuntimeError:  # the executor has been shut down
             return [Outcome(Verdict.RETRY, created=False, reason="the store is closed") for _ in events]
         return await asyncio.wrap_future(self._writer.submit(rows))
+
+    async def expire(self, first: Mapping[Dataset, date], *, rehearse: bool = False) -> list[str]:
+        """See :meth:`.port.Store.expire`."""
+        days = {dataset: files.day_of(day) for dataset, day in first.items()}
+        try:
+            return await self._expire(await asyncio.to_thread(expiry.due, self._directory, days), rehearse=rehearse)
+        except OSError as error:
+            raise StoreError(f"cannot be expired: {error.strerror}", path=str(error.filename)) from error
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot be expired: {error}", path=str(self._directory)) from error
+
+    async def _expire(self, due: Sequence[expiry.Due], *, rehearse: bool) -> list[str]:
+        gone = []
+        for each in due:
+            if each.whole:
+                if not rehearse:
+                    await asyncio.wrap_future(self._writer.remove(each.day))
+                gone.append(f"{each.path.name}")
+            elif number := await asyncio.to_thread(
+                expiry.thin, each, busy_seconds=self._state.busy_seconds, rehearse=rehearse
+            ):
+                gone.append(f"{number:,} rows of {each.path.name}")
+        return gone
 
     async def search(self, search: Search) -> Page:
         """See :meth:`.port.Store.search`."""

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -21,7 +21,7 @@ from schoolwacht.event import Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.index.port import Kind, Outcome
-from schoolwacht_collector.index.sqlite import files, schema
+from schoolwacht_collector.index.sqlite import expiry, files, schema
 from schoolwacht_collector.index.sqlite.tokens import SLOT_BITS, tokens
 from schoolwacht_collector.query import addresses
 from schoolwacht_collector.query.evaluate import micros
@@ -68,7 +68,10 @@ class _Job(NamedTuple):
     done: Future[list[Outcome]]
 
 
-class _Probe(NamedTuple):
+class _Task(NamedTuple):
+    """Something else that the thread of the writer has to do, between two rounds."""
+
+    work: Callable[[], None]
     done: Future[None]
 
 
@@ -99,7 +102,7 @@ class Writer:
         self.busy_seconds = busy_seconds
         #: Why the newest write of a day's file failed; a write that succeeds takes the day off.
         self.troubles: dict[int, str] = {}
-        self._queue: queue.SimpleQueue[_Job | _Probe | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Job | _Task | None] = queue.SimpleQueue()
         self._open: OrderedDict[int, sqlite3.Connection] = OrderedDict()
         self._suspect: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
@@ -122,12 +125,25 @@ class Writer:
 
     def probe(self) -> Future[None]:
         """Try the files that failed last with a small write, so that a trouble which has passed is seen to be over."""
+        return self._soon(self._try_again)
+
+    def remove(self, day: int) -> Future[None]:
+        """Delete the file of a day. The future raises OSError."""
+
+        def work() -> None:
+            if (connection := self._open.pop(day, None)) is not None:
+                connection.close()
+            expiry.remove(files.day_file(self.directory, day))
+
+        return self._soon(work)
+
+    def _soon(self, work: Callable[[], None]) -> Future[None]:
         done: Future[None] = Future()
         done.set_running_or_notify_cancel()
         if self._closed:
             done.set_result(None)
         else:
-            self._queue.put(_Probe(done))
+            self._queue.put(_Task(work, done))
         return done
 
     def close(self) -> None:
@@ -158,9 +174,8 @@ class Writer:
                 break
             if job is None:
                 return jobs, False
-            if isinstance(job, _Probe):
-                self._try_again()
-                job.done.set_result(None)
+            if isinstance(job, _Task):
+                _do(job)
                 continue
             jobs.append(job)
             rows += len(job.rows)
@@ -232,6 +247,15 @@ class Writer:
                 files.set_aside(path)
             except OSError as moving:
                 self.troubles[day] = f"{path.name} is damaged and cannot be renamed: {moving}"
+
+
+def _do(task: _Task) -> None:
+    try:
+        task.work()
+    except Exception as error:  # noqa: BLE001 - it goes to whoever asked; the thread goes on
+        task.done.set_exception(error)
+    else:
+        task.done.set_result(None)
 
 
 def _by_day(jobs: Sequence[_Job]) -> dict[int, dict[Kind, list[_Row]]]:
