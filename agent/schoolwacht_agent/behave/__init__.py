@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.behave.arp_scan import ArpScan, ArpScanSettings
-from schoolwacht_agent.behave.baseline import Baselines, Keeper
+from schoolwacht_agent.behave.baseline import LIMIT, Baselines, Keeper
 from schoolwacht_agent.behave.beacon import Beacon, BeaconSettings
 from schoolwacht_agent.behave.calendar import Calendar, CalendarSettings
 from schoolwacht_agent.behave.dhcp_abuse import DhcpAbuse, DhcpAbuseSettings
@@ -29,6 +30,7 @@ from schoolwacht_agent.behave.names import ServerNames
 from schoolwacht_agent.behave.password_guessing import PasswordGuessing, PasswordGuessingSettings
 from schoolwacht_agent.behave.port import Bounded, Detector
 from schoolwacht_agent.behave.port_scan import PortScan, PortScanSettings
+from schoolwacht_agent.behave.state import Recent
 from schoolwacht_agent.behave.testers import Testers, TesterSettings
 from schoolwacht_agent.behave.upload import Upload, UploadSettings
 
@@ -59,6 +61,14 @@ class BehaveSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     inbound_flood: InboundFloodSettings = InboundFloodSettings()
     calendar: CalendarSettings = CalendarSettings()
     testers: TesterSettings = TesterSettings()
+    capacity: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="How many times as much the detectors remember as one school needs; more on a path of many.",
+        ),
+    ] = 1
 
 
 def detectors(settings: BehaveSettings, baselines: Baselines) -> tuple[Detector, ...]:
@@ -91,7 +101,7 @@ class Behaviour:
     """
 
     def __init__(self, settings: BehaveSettings, memory: Path | None = None) -> None:
-        self._baselines = Baselines(Calendar(settings.calendar))
+        self._baselines = Baselines(Calendar(settings.calendar), LIMIT * settings.capacity)
         self._keeper = Keeper(self._baselines, memory) if memory is not None else None
         self._testers = Testers(settings.testers)
         self._settings = settings
@@ -102,6 +112,9 @@ class Behaviour:
 
     def _begin(self) -> None:
         self._detectors = detectors(self._settings, self._baselines)
+        for table in (table for detector in self._detectors for table in detector.state()):
+            if isinstance(table, Recent):
+                table.widen(self._settings.capacity)
         self._of: dict[Dataset, tuple[Callable[[Event], Iterable[Event]], ...]] = {
             dataset: tuple(one.see for one in self._detectors if dataset in one.datasets) for dataset in Dataset
         }

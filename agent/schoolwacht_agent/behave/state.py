@@ -71,6 +71,23 @@ class Recent(Generic[K, S]):
         """How many things all states hold."""
         return sum(map(_size, self._table.values()))
 
+    def find(self, key: K) -> S | None:
+        """The state of a key if it has one, which counts as a use."""
+        state = self._table.pop(key, None)
+        if state is not None:
+            self._table[key] = state
+        return state
+
+    def drop(self, key: K) -> None:
+        """Forget a key that is kept elsewhere now; this is no eviction."""
+        self._table.pop(key, None)
+
+    def widen(self, times: int) -> None:
+        """Take so many times as much."""
+        self.limit *= times
+        if self._values is not None:
+            self._values *= times
+
     def known(self, key: K) -> bool:
         """Whether a key has state, without making any."""
         return key in self._table

@@ -51,8 +51,8 @@ def kerberos(number: int) -> Iterator[Event]:
 
 
 def calls(number: int) -> Iterator[Event]:
-    """Pairs with one call each."""
-    return (flow(n / 1000, address(n), f"203.0.{n >> 8 & 255}.{n & 255}") for n in range(number))
+    """Pairs with four even calls each."""
+    return (flow(n / 100 + k, address(n), f"203.0.{n >> 8 & 255}.{n & 255}") for n in range(number) for k in range(4))
 
 
 def questions(number: int) -> Iterator[Event]:

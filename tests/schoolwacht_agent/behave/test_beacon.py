@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
-from schoolwacht_agent.behave.beacon import evenness, score
+from schoolwacht_agent.behave.beacon import Beacon, BeaconSettings, evenness, score
+from schoolwacht_agent.behave.names import ServerNames
+from schoolwacht_agent.behave.password_guessing import PasswordGuessing, PasswordGuessingSettings
 from tests.schoolwacht_agent.behave.traffic import MORNING, flow, found, signals
 
 
@@ -80,6 +82,17 @@ def test_what_many_hosts_of_the_school_call_is_low_at_most() -> None:
     (signal,) = [event for event in behaviour.judge(calls(900, 0.1)) if event.rule_id]
     assert (signal.signal_severity, signal.signal_confidence) == ("Minor", "Low")
     assert (signal.nsm_detail or {})["callers"] == "more than 5"
+
+
+def test_a_slow_beacon_is_found_among_tens_of_thousands_of_conversations() -> None:
+    beacon = Beacon(BeaconSettings(flows=5), PasswordGuessing(PasswordGuessingSettings()), ServerNames())
+    told = []
+    for call in range(5):
+        told += beacon.see(flow(call * 700, "10.21.99.1", "198.51.100.7"))
+        for n in range(8500):
+            told += beacon.see(flow(call * 700, f"10.21.{n % 40}.{n % 250}", f"203.{call}.{n >> 8}.{n & 255}"))
+    (signal,) = told
+    assert (signal.source_ip, signal.signal_confidence) == ("10.21.99.1", "Medium")
 
 
 @pytest.mark.parametrize("port", [53, 123])

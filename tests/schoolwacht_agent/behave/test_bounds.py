@@ -34,7 +34,7 @@ def test_many_different_things_push_out_the_oldest_and_are_counted(name: str) ->
     tables = [table for table in flooded.state() if isinstance(table, Recent)]
     assert tables
     for table in tables:
-        assert len(table) <= table.limit < MANY
+        assert len(table) <= table.limit
     assert sum(table.evicted for table in tables) > 0
 
 
@@ -78,6 +78,15 @@ def test_a_few_late_events_are_no_clock_that_went_back() -> None:
     behaviour.judge([flow(n) for n in range(100)])
     behaviour.judge([flow(10_001)])
     assert behaviour.figures()["behave.restarts"] == 0
+
+
+def test_a_path_of_many_schools_may_remember_more() -> None:
+    assert [8 * limit for limit in limits(1)] == limits(8)
+
+
+def limits(capacity: int) -> list[int]:
+    found = Behaviour(BehaveSettings(capacity=capacity)).detectors
+    return [table.limit for one in found for table in one.state() if isinstance(table, Recent)]
 
 
 def test_forgetting_is_told_for_all_detectors_together() -> None:
