@@ -86,7 +86,7 @@ def test_what_many_hosts_of_the_school_call_is_low_at_most() -> None:
 
 def test_a_slow_beacon_is_found_among_tens_of_thousands_of_conversations() -> None:
     beacon = Beacon(BeaconSettings(flows=5), PasswordGuessing(PasswordGuessingSettings()), ServerNames())
-    told = []
+    told: list[Event] = []
     for call in range(5):
         told += beacon.see(flow(call * 700, "10.21.99.1", "198.51.100.7"))
         for n in range(8500):
