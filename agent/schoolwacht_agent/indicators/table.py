@@ -4,7 +4,7 @@
 
     magic, head (JSON), sorted CRC-32s of the keys, offsets of the lines, the set itself as text (one line an indicator)
 
-Promise: a set takes as much memory as its file, a sixth of what objects would. Opening it is one read and one look
+Promise: a set takes as much memory as its file, a third of what objects would. Opening it is one read and one look
 whether it is whole; a file that is cut short, damaged or of another kind is refused, not half used. It is not mapped:
 whoever cut the file short would end the process that reads it.
 
