@@ -38,6 +38,8 @@ class Steps:
         self._behaviour = Behaviour(behave, memory)
         self._matcher = matcher or Matcher()
         self._minimise = minimise
+        if minimise is not None:
+            minimise.told_by(self._matcher.has_told)
         self._evidence = evidence
 
     def through(self, events: list[Event]) -> list[Event]:

@@ -1,8 +1,9 @@
 """100,000 indicators at an agent: memory, time to take another set in, microseconds an event; and inside Suricata.
 
-``python -m tests.bench.indicators [--suricata]``. Memory is that of a process of its own which has loaded what a capture
-has, before the set, with it, and at its highest while another takes its place. The peer is the same set in dictionaries
-of objects. ``--suricata`` also measures what the data sets cost the real Suricata and how long a reload takes.
+``python -m tests.bench.indicators [--suricata]``. Memory is that of a process of its own which has loaded what a
+capture has, before the set, with it, and at its highest while another takes its place. The peer is the same set in
+dictionaries of objects. ``--suricata`` also measures what the data sets cost the real Suricata and how long a reload
+takes.
 """
 
 from __future__ import annotations
@@ -127,15 +128,12 @@ def main() -> None:
         put(state, read_set(encoded.raw, path="set"))
         written = time.perf_counter() - began
         size = path_of(state).stat().st_size
-        print(
-            f"set      {len(known):,} indicators, {len(encoded.raw):,} bytes, {len(pack_set(encoded.raw)):,} on the wire"
-        )
+        packed = len(pack_set(encoded.raw))
+        print(f"set      {len(known):,} indicators, {len(encoded.raw):,} bytes, {packed:,} on the wire")
         print(f"put      {written:.2f} s in the forwarder; file {size:,} bytes")
         before, held, took, number, high, highest = measure(_memory, directory)
         print(f"memory   {before:.0f} MiB without, {held:.0f} MiB with {number:,.0f} and full caches")
-        print(
-            f"swap     {took * 1000:.0f} ms to take a set in; {high:.0f} MiB at the highest before another, {highest:.0f} after"
-        )
+        print(f"swap     {took * 1000:.0f} ms to take a set in; highest {high:.0f} MiB before, {highest:.0f} after")
         bare, objects, _, _ = measure(_objects, encoded.raw)
         print(f"peer     {objects - bare:.0f} MiB more for the same set as objects")
         mapped = IndicatorSet(open_table(path_of(state)).tables, cached=CACHED)

@@ -1,32 +1,53 @@
-"""The steps together: what they keep at the end, and what they tell of themselves."""
+"""The steps together: what a match of the agent's own indicators is at each level of detail."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from schoolwacht.event import Dataset
+import pytest
+
+from schoolwacht.event import Dataset, Event
+from schoolwacht.indicators import IndicatorType, Known
+from schoolwacht.match import IndicatorSet, in_memory
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.direction import Homes
+from schoolwacht_agent.indicators.match import Matcher
+from schoolwacht_agent.minimise.settings import Level
 from schoolwacht_agent.standpoint.gateway import Gateway
 from schoolwacht_agent.steps import Steps
-from tests.schoolwacht_agent.behave.traffic import REFUSED, flow
+from tests.schoolwacht_agent.minimise.made import CLIENT, SERVER, event, flow, step
+
+BAD = IndicatorSet(
+    in_memory(
+        [
+            Known(IndicatorType.ADDRESS, SERVER),
+            Known(IndicatorType.DOMAIN, "evil.example"),
+            Known(IndicatorType.JA4, "t13d1516h2_8daaf6152771_e5627efa2ab1"),
+        ]
+    )
+)
 
 
-def test_what_the_detectors_have_learned_is_kept_at_the_end(tmp_path: Path) -> None:
-    steps = Steps(Gateway(Homes()), BehaveSettings(), tmp_path / "baselines")
-    steps.through([flow(0)])
-    steps.close()
-    assert (tmp_path / "baselines").exists()
+def sent(level: Level) -> list[Event]:
+    """What goes out of a flow and a TLS handshake with a host that is known as bad."""
+    steps = Steps(Gateway(Homes()), BehaveSettings(), minimise=step(level), matcher=Matcher(indicators=BAD))
+    tls = event(
+        Dataset.TLS,
+        source_ip=CLIENT,
+        destination_ip=SERVER,
+        tls_client_server_name="www.evil.example",
+        nsm_tls_ja4="t13d1516h2_8daaf6152771_e5627efa2ab1",
+    )
+    return steps.through([tls, flow(1)]) + steps.finish()
 
 
-def test_a_replay_leaves_nothing_behind(tmp_path: Path) -> None:
-    steps = Steps(Gateway(Homes()), BehaveSettings())
-    steps.through([flow(0)])
-    steps.close()
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("level", list(Level))
+def test_a_match_is_a_signal_with_its_host_at_every_level(level: Level) -> None:
+    signals = [one for one in sent(level) if one.event_dataset is Dataset.SIGNAL]
+    assert {one.threat_indicator_type for one in signals} == {"address", "domain", "ja4"}
+    assert all(one.source_ip and one.source_ip != CLIENT for one in signals)
 
 
-def test_signals_stand_behind_the_events_that_complete_them_and_are_counted_on() -> None:
-    steps = Steps(Gateway(Homes()), BehaveSettings())
-    events = steps.through([flow(n / 10, "10.1.1.1", "10.9.9.9", n, reply=REFUSED) for n in range(1, 60)])
-    first = next(place for place, event in enumerate(events) if event.event_dataset is Dataset.SIGNAL)
-    assert 0 < first < len(events) - 1
-    assert steps.figures()["behave.evicted"] == 0
+@pytest.mark.parametrize("level", list(Level))
+def test_a_sighting_does_not_tell_a_match_again(level: Level) -> None:
+    sightings = [one for one in sent(level) if one.event_dataset is Dataset.SIGHTING]
+    assert sightings
+    assert not [hit for one in sightings for hit in BAD.match(one)]

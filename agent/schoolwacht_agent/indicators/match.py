@@ -56,6 +56,7 @@ class Matcher:
         self._seen: _Seen = None
         self._refused: _Seen = None
         self._told: dict[str, None] = {}
+        self._values: dict[str, None] = {}
         self._notes: list[Event] = []
         self.version = ""
         self.hits = 0
@@ -97,6 +98,9 @@ class Matcher:
                 kept = events[:place]
             if not replaced:
                 kept.append(event)
+            for hit in hits:
+                _remember(self._values, hit.value)
+                _remember(self._values, hit.indicator.value)
             kept += [signal for signal in known_bad(event, hits) if self._is_new(signal)]
         return events if kept is None else kept
 
@@ -104,11 +108,13 @@ class Matcher:
         known = hit_id(signal, signal.threat_indicator_id or "")
         if known in self._told:
             return False
-        if len(self._told) >= TOLD:
-            del self._told[next(iter(self._told))]
-        self._told[known] = None
+        _remember(self._told, known)
         self.hits += 1
         return True
+
+    def has_told(self, value: str) -> bool:
+        """Whether signals were made of events with this value lately."""
+        return value in self._values
 
     def _look(self) -> None:
         self._due = self._clock() + LOOK_SECONDS
@@ -147,6 +153,12 @@ class Matcher:
 
     def _tell(self, value: int, text: str) -> None:
         self._notes.append(said(Finding(Condition.INDICATORS, float(value), text), datetime.now(UTC)))
+
+
+def _remember(told: dict[str, None], value: str) -> None:
+    if value not in told and len(told) >= TOLD:
+        del told[next(iter(told))]
+    told[value] = None
 
 
 def _signature(path: Path) -> _Seen:

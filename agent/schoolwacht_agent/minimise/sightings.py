@@ -4,7 +4,8 @@ A value goes out within a minute of its first appearance on a day (UTC, the even
 with what was counted since. Over all sightings of a value the counts add up to the events that had it.
 
 A sighting also stands in the field that it comes from (``destination.ip``) if events had it of which nothing else
-goes out with that value: so that the indicators of the collector find it at every level, and find it once.
+goes out with that value: so that the indicators of the collector find it at every level, and find it once. Where the
+agent itself has made a signal of a value, that signal goes out with it.
 
 Bounded: at the greatest number of values all go out and are forgotten, which is counted. Limits: local names and the
 school's own addresses are not sighted. Of traffic from outside only addresses that got an answer.
@@ -12,6 +13,7 @@ school's own addresses are not sighted. Of traffic from outside only addresses t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from types import MappingProxyType
 
@@ -62,6 +64,8 @@ class Sightings:
         self._hour = -1
         #: How often all values went out early for want of room.
         self.early = 0
+        #: Whether signals of the agent's own indicators go out with a value.
+        self.told: Callable[[str], bool] = lambda _: False
 
     def see(self, event: Event, level: Level, pseudonyms: Pseudonyms, hosts: Hosts) -> None:
         """Count the values of an event in, as the source made it (untreated)."""
@@ -118,7 +122,7 @@ class Sightings:
         elif moment < seen.first:
             seen.first = moment
         seen.count += 1
-        if hidden:
+        if hidden and not self.told(value):
             seen.hidden = True
 
     def minute(self, now: datetime) -> list[Event]:

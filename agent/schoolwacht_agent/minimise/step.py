@@ -152,6 +152,10 @@ class Minimise:
         """Everything that was counted and has not gone out: at the end."""
         return self._sums.take() + self._sightings.take()
 
+    def told_by(self, told: Callable[[str], bool]) -> None:
+        """Let sightings know with which values signals of the agent's own indicators go out."""
+        self._sightings.told = told
+
     def figures(self) -> dict[str, int]:
         """Figures for health, by name; totals only grow, what is held does not."""
         return {
