@@ -1,7 +1,8 @@
 """Sightings: which domains, addresses, fingerprints and programs were seen, how often, and by whom: nobody.
 
 A value goes out within a minute of its first appearance on a day (UTC, the events' own), and once an hour after that
-with what was counted since. Over all sightings of a value the counts add up to the events that had it.
+with what was counted since; its times are whole minutes. Over all sightings of a value the counts add up to the
+events that had it.
 
 A sighting also stands in the field that it comes from (``destination.ip``) if events had it of which nothing else
 goes out with that value: so that the indicators of the collector find it at every level, and find it once. Where the
@@ -137,7 +138,7 @@ class Sightings:
             self._hour = hour
             return self.take(forget=new_day or full)
         fresh, self._fresh = self._fresh, []
-        return [_event(*each) for each in fresh if each[3].count]
+        return [_event(*each) for each in sorted(fresh, key=_order) if each[3].count]
 
     def full(self) -> bool:
         """Whether :meth:`take` is due for want of room."""
@@ -161,9 +162,15 @@ class Sightings:
         return self._number
 
 
+def _order(each: tuple[str | None, str, str, _Seen]) -> tuple[str, str, str]:
+    # Values of a kind stand together: that packs better.
+    return each[0] or "", each[1], each[2]
+
+
 def _event(school: str | None, kind: str, value: str, seen: _Seen) -> Event:
-    event = Event(seen.last, Dataset.SIGHTING, MODULE)
-    event.event_start, event.event_end = seen.first, seen.last
+    event = Event(seen.last.replace(second=0, microsecond=0), Dataset.SIGHTING, MODULE)
+    if (first := seen.first.replace(second=0, microsecond=0)) != event.timestamp:
+        event.event_start = first
     event.school_location = school
     event.sighting_kind, event.sighting_value, event.sighting_count = kind, value[:KEYWORD_MAX], seen.count
     if seen.hidden:

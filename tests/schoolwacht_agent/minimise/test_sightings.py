@@ -107,9 +107,11 @@ def test_a_value_is_new_again_on_the_next_day() -> None:
     assert out == [0, 1, 1, 1]
 
 
-def test_first_and_last_are_those_of_the_events() -> None:
+def test_first_and_last_are_those_of_the_events_to_the_minute() -> None:
     made = step(Level.ALERTS)
     made.through([flow(20), flow(5), flow(30)])
     (one,) = sightings(made.finish())
-    assert one.event_start == NOW + timedelta(seconds=5)
-    assert one.timestamp == one.event_end == NOW + timedelta(seconds=30)
+    assert (one.event_start, one.timestamp) == (None, NOW)
+    made.through([flow(3000), flow(20), flow(150)])
+    (one,) = sightings(made.finish())
+    assert (one.event_start, one.timestamp) == (NOW, NOW + timedelta(minutes=50))
