@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from scapy.all import ARP, BOOTP, DHCP, DNS, DNSQR, DNSRR, IP, TCP, UDP, Ether, IPv6, Packet, Raw, wrpcap
+from scapy.layers.dhcp import BOOTP, DHCP
+from scapy.layers.dns import DNS, DNSQR, DNSRR
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
+from scapy.utils import wrpcap
 
 from schoolwacht.derive import derive
 from schoolwacht.event import Event

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scapy.all import ARP, IP, Ether, IPv6, rdpcap
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.utils import rdpcap
 
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.direction import Homes
