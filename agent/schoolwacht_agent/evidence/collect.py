@@ -96,12 +96,16 @@ class Evidence:
             events += self.ready()
             if self._making is not None:
                 time.sleep(0.005)
+        self.close()
+        return events
+
+    def close(self) -> None:
+        """End what goes on; what is left is counted."""
         self._maker.counts.over_limit += len(self._waiting) + (self._making is not None)
         self._waiting.clear()
         if self._making is not None:
             self._making.close()
             self._making = None
-        return events
 
     def figures(self) -> dict[str, int]:
         """Figures for health, by name; totals."""

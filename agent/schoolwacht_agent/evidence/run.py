@@ -89,7 +89,7 @@ class Run(Generic[T]):
     def answer(self) -> T:
         """The answer, once it is done. Raises Failed."""
         late = self._process.poll() is None
-        self.end()
+        self._kill()
         try:
             if late:
                 raise Failed(f"decoding took more than {self._seconds:g} s and was ended", self._words())
@@ -103,10 +103,14 @@ class Run(Generic[T]):
         except (OSError, msgspec.MsgspecError) as error:
             raise Failed(f"decoding gave no answer that can be read: {error}") from error
         finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self.end()
 
     def end(self) -> None:
-        """Kill it with all its children, and wait until it is gone."""
+        """Kill it with all its children, wait until it is gone, and clear up. Any number of times."""
+        self._kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -99,10 +99,10 @@ def dns_loop() -> bytes:
     return ethernet(ipv4(udp(body, source=5353, destination=53)))
 
 
-@pytest.mark.parametrize("frame", [dhcp_loop(), radius_loop(), dns_loop()], ids=["dhcp", "radius", "dns"])
-def test_packets_that_loop_dissectors_are_decoded_or_ended_and_the_next_is_served(tmp_path: Path, frame: bytes) -> None:
-    run = decoding(tmp_path, real_tshark(), pcap([frame] * 5))
-    assert len(answer(run).packets) == 5
+def test_packets_that_loop_dissectors_are_decoded_and_the_next_capture_is_served(tmp_path: Path) -> None:
+    frames = [dhcp_loop(), radius_loop(), dns_loop()] * 5
+    run = decoding(tmp_path, real_tshark(), pcap(frames))
+    assert len(answer(run).packets) == 15
     assert gone(run.pid)
     assert len(answer(decoding(tmp_path, real_tshark(), small())).packets) == 3
 
@@ -167,7 +167,7 @@ def test_a_tshark_that_makes_processes_without_end_is_stopped(tmp_path: Path, ou
 
 def test_a_tshark_that_writes_without_end_fills_no_memory_and_no_disk(tmp_path: Path, outside: Path) -> None:
     tshark = stand_in(outside, "yes '<packet><proto name=\"geninfo\"/>'")
-    run = decoding(tmp_path, tshark, small(), seconds=20.0, cpu=2)
+    run = decoding(tmp_path, tshark, small(), seconds=20.0, cpu=1)
     with pytest.raises(Failed):
         answer(run)
     assert gone(run.pid)
