@@ -16,12 +16,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec import structs
+
 from schoolwacht.errors import SpoolError
 from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
-from schoolwacht_agent.config import EngineName, Settings, key
+from schoolwacht_agent.config import EngineName, Settings, SourceTable, key
 from schoolwacht_agent.direction import Homes
-from schoolwacht_agent.evidence.open import keep_recent, open_evidence
+from schoolwacht_agent.evidence.open import keep_recent, open_evidence, written_by_suricata
+from schoolwacht_agent.evidence.recent import Packets
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
 from schoolwacht_agent.indicators.fetch import Fetcher
 from schoolwacht_agent.indicators.match import Matcher
@@ -90,13 +93,16 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
     name, engine = choose(settings.source)
     before = last_beat(state, CAPTURE)
     with open_writer(settings) as writer:
-        source = engine.live(settings.source, state / name.value, writer.mark)
+        attached = bool(name is not EngineName.PACKETS and settings.source.suricata.eve)
+        source = engine.live(_with_evidence(settings), state / name.value, writer.mark)
         homes = Homes(settings.agent.home)
         standpoint = open_standpoint(homes, settings.standpoint, settings.zones, state=state)
         minimise = open_minimise(settings.minimise, settings.zones, homes, standpoint, state)
         recent = keep_recent(settings.evidence, state, source)
-        evidence = open_evidence(settings.evidence, settings.agent.name, state, recent, minimise)
-        attached = bool(name is not EngineName.PACKETS and settings.source.suricata.eve)
+        place: Packets | None = recent
+        if name is not EngineName.PACKETS and not attached:
+            place = written_by_suricata(settings.evidence, state / EngineName.SURICATA.value)
+        evidence = open_evidence(settings.evidence, settings.agent.name, state, place, minimise)
         interface = "" if name is EngineName.SURICATA and attached else settings.source.interface
         sight, shed = Sight(source.counters, interface=interface, state=state), Shed(source.counters)
         steps = Steps(standpoint, settings.behave, state / "baselines", minimise, evidence, matcher=Matcher(state))
@@ -128,6 +134,14 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             steps.close()
             if recent is not None:
                 recent.close()
+
+
+def _with_evidence(settings: Settings) -> SourceTable:
+    """The settings of the source; without evidence nobody needs the packets that Suricata would write."""
+    if settings.evidence.enabled:
+        return settings.source
+    suricata = structs.replace(settings.source.suricata, alert_packets_mib=0)
+    return structs.replace(settings.source, suricata=suricata)
 
 
 def forward(settings: Settings, *, parent: int | None = None) -> None:

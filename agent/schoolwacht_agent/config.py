@@ -118,6 +118,12 @@ class SuricataTable(_Table, frozen=True):
     rotate_mib: Annotated[
         int, Meta(ge=1, le=65536, description="Size at which the EVE file of the agent's own Suricata is rotated, MiB.")
     ] = 64
+    alert_packets_mib: Annotated[
+        int,
+        Meta(
+            ge=0, le=65536, description="Packets of flows with alerts, for evidence: size of their files, MiB; 0: none."
+        ),
+    ] = 64
 
 
 #: Seconds of silence.

@@ -61,9 +61,9 @@ def ring(batches: list[Batch]) -> None:
     print(f"{packets:,} packets; engine alone {alone / packets * 1e9:,.0f} ns, {packets / alone:,.0f} packets/s")
     for depth, spent in best.items():
         where = "on disk" if depth < 0 else "in memory"
-        share = kept[abs(depth)].taken / packets
+        share, more = kept[abs(depth)].taken / packets, (spent - alone) / packets * 1e9
         print(
-            f"ring of {abs(depth):3} packets a direction {where:9}: +{(spent - alone) / packets * 1e9:4.0f} ns a packet, "
+            f"ring of {abs(depth):3} packets a direction {where:9}: +{more:4.0f} ns a packet, "
             f"{alone / spent:6.1%} of the speed; keeps {share:.1%} of the packets of {total >> 20} MiB"
         )
 

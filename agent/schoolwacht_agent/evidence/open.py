@@ -8,13 +8,14 @@ from pathlib import Path
 from schoolwacht_agent.evidence.collect import Evidence
 from schoolwacht_agent.evidence.make import Maker
 from schoolwacht_agent.evidence.policy import Treat
-from schoolwacht_agent.evidence.recent import Packets, Recent
+from schoolwacht_agent.evidence.recent import Packets, Recent, Written
 from schoolwacht_agent.evidence.settings import EvidenceTable, Medium
 from schoolwacht_agent.evidence.signing import Signer
 from schoolwacht_agent.evidence.store import Store
 from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.sources.packets.records import HandsOn
 from schoolwacht_agent.sources.port import Source
+from schoolwacht_agent.sources.suricata.configuration import ALERT_PACKETS
 
 
 def directory_of(state: Path) -> Path:
@@ -38,6 +39,11 @@ def keep_recent(table: EvidenceTable, state: Path, source: Source) -> Recent | N
     recent = Recent(table.flow_packets, table.recent_mib << 20, table.recent_hours * 3600.0, directory)
     source.keeper = recent
     return recent
+
+
+def written_by_suricata(table: EvidenceTable, directory: Path) -> Written:
+    """The packets of flows with alerts that the agent's own Suricata writes into its directory."""
+    return Written(directory, f"{ALERT_PACKETS}.*", table.recent_hours * 3600.0)
 
 
 def open_evidence(

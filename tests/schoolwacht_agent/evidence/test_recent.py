@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,14 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_agent.config import PacketsTable
+from schoolwacht_agent.config import DEFAULT_HOME, PacketsTable, SuricataTable
+from schoolwacht_agent.evidence.open import written_by_suricata
 from schoolwacht_agent.evidence.packets import Packet, Want, capture_file
-from schoolwacht_agent.evidence.recent import Captures, Recent
+from schoolwacht_agent.evidence.recent import Captures, Packets, Recent, Written
+from schoolwacht_agent.evidence.settings import EvidenceTable
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.engine import Engine
 from schoolwacht_agent.sources.packets.records import Batch
 from schoolwacht_agent.sources.port import Counters
-from tests.schoolwacht_agent.sources.packets.made import CLIENT, SERVER, START, SYN, ethernet, ipv4, tcp, udp, up
+from schoolwacht_agent.sources.suricata.configuration import configuration, version_of
+from tests.parts import suricata
+from tests.schoolwacht_agent.sources.packets.made import CLIENT, SERVER, START, SYN, ethernet, ipv4, pcap, tcp, udp, up
 from tests.schoolwacht_agent.sources.packets.played import batch_of
 
 HOUR = 3600.0
@@ -40,7 +47,7 @@ def want(**fields: object) -> Want:
     return found
 
 
-def found(recent: Recent | Captures, wanted: Want, since: float = 0.0, until: float = 1e12) -> list[Packet]:
+def found(recent: Packets, wanted: Want, since: float = 0.0, until: float = 1e12) -> list[Packet]:
     return [packet for step in recent.search(wanted, since, until) for packet in step]
 
 
@@ -211,3 +218,41 @@ def test_captures_are_searched_whatever_their_times(tmp_path: Path) -> None:
     path = tmp_path / "x.pcap"
     path.write_bytes(capture_file([Packet(1, 5.0, 60, numbered(3, 10)), Packet(1, 6.0, 60, b"short")], 1))
     assert numbers(found(Captures(path, tmp_path / "none.pcap"), want(), 1e9, 2e9)) == [3]
+
+
+def test_the_packets_of_alerted_flows_that_suricata_writes_are_found_and_no_others(tmp_path: Path) -> None:
+    binary = str(suricata())
+    rules = tmp_path / "test.rules"
+    rules.write_text('alert udp any any -> any 9999 (msg:"test"; content:"needle"; sid:1;)\n')
+    text = configuration(
+        SuricataTable(),
+        version=version_of(binary),
+        directory=tmp_path,
+        home=DEFAULT_HOME,
+        rules=[rules],
+        interface="lo",
+    )
+    (tmp_path / "suricata.yaml").write_text(text)
+    frames = [
+        ethernet(ipv4(udp(content, source=port)))
+        for port, content in ((1111, b"before"), (2222, b"other"), (1111, b"needle"), (1111, b"behind"))
+    ]
+    (tmp_path / "x.pcap").write_bytes(pcap(frames))
+    options = {"-c": "suricata.yaml", "-l": ".", "-r": "x.pcap", "-k": "none"}
+    command = [binary, *(word for option in options.items() for word in option)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=tmp_path)
+    table = EvidenceTable(recent_hours=24 * 31)
+    place = written_by_suricata(table, tmp_path)
+    assert [packet.data for packet in found(place, want(source_port=1111))][-2:] == frames[2:]
+    assert found(place, want(source_port=2222)) == []
+    assert found(place, want(source_port=1111), since=START + 1000) == []
+
+
+def test_files_that_are_no_longer_written_are_erased_by_age(tmp_path: Path) -> None:
+    for number, age in enumerate((1000, 10, 5000)):
+        path = tmp_path / f"alerts.pcap.{number}"
+        path.write_bytes(pcap([numbered(number, 10)]) + b"cut off")
+        os.utime(path, (time.time() - age,) * 2)
+    assert numbers(found(Written(tmp_path, "alerts.pcap.*", 2000), want())) == [0, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alerts.pcap.0", "alerts.pcap.1"]
+    assert found(Written(tmp_path / "none", "*", 1), want()) == []

@@ -19,6 +19,9 @@ from schoolwacht.errors import SourceError
 from schoolwacht_agent.config import SuricataTable
 from schoolwacht_agent.sources.suricata.indicators import CATEGORIES, REPUTATION
 
+#: Packets of flows with alerts; Suricata puts a time behind the name, and writes round so many files.
+ALERT_PACKETS = "alerts.pcap"
+_ALERT_FILES = 4
 _TEMPLATE = "suricata.yaml.in"
 _NAME = re.compile(r"@([A-Z0-9_]+)@")
 _VERSION = re.compile(r"Suricata version (\d+)\.(\d+)\.(\d+)")
@@ -129,6 +132,7 @@ def configuration(
         "COMMAND": "enabled: no" if command is None else f"enabled: yes\n  filename: {_quoted(str(command))}",
         "REPUTATION": _reputation(directory) if reputation else "",
         "CAPTURE": _capture(settings, interface, expression),
+        "ALERT_PACKETS": _alert_packets(settings.alert_packets_mib if interface is not None else 0),
         "FLOW_MIB": str(memory.flow),
         "STREAM_MIB": str(memory.stream),
         "REASSEMBLY_MIB": str(memory.reassembly),
@@ -159,6 +163,16 @@ def _reputation(directory: Path) -> str:
             f"default-reputation-path: {_quoted(str(directory))}",
             f"reputation-files: [{_quoted(REPUTATION)}]",
         )
+    )
+
+
+def _alert_packets(mib: int) -> str:
+    """The log of the packets of flows that have an alert, from what was held of them on."""
+    if mib == 0:
+        return ""
+    return (
+        f"  - pcap-log: {{enabled: yes, filename: {ALERT_PACKETS}, limit: {max(1, mib // _ALERT_FILES)}mb, "
+        f"max-files: {_ALERT_FILES}, mode: normal, conditional: alerts}}\n"
     )
 
 
