@@ -205,12 +205,7 @@ def test_without_tshark_the_packets_are_kept_and_nothing_is_quarantined(tmp_path
     assert step.figures()["evidence.quarantined"] == 0
 
 
-def test_packets_that_hang_the_decoding_are_quarantined_and_told(
-    tmp_path: Path, state: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    outside = tmp_path_factory.mktemp("bin")
-    for path in (outside, *outside.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o055)
+def test_packets_that_hang_the_decoding_are_quarantined_and_told(tmp_path: Path, state: Path, outside: Path) -> None:
     tshark = stand_in(outside, "echo secret-of-a-packet >&2; sleep 600")
     step = evidence(state, captures(tmp_path, segment(b"x")), tshark=str(tshark), dissect_seconds=1)
     event, told = made_of(step, signal())

@@ -26,15 +26,6 @@ from tests.schoolwacht_agent.evidence.standin import (
 from tests.schoolwacht_agent.sources.packets.made import ethernet, ipv4, pcap, udp
 
 
-@pytest.fixture
-def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that every account can reach: a stand-in is run by one that owns nothing."""
-    directory = tmp_path_factory.mktemp("bin")
-    for path in (directory, *directory.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o055)
-    return directory
-
-
 def decoding(tmp_path: Path, tshark: Path, capture: bytes, *, seconds: float = 15.0, cpu: int = 5) -> Run[Decoded]:
     return Run(tmp_path / "work", job(tshark, cpu=cpu), Decoded, seconds=seconds, capture=capture)
 
