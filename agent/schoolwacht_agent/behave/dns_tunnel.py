@@ -5,7 +5,8 @@ whatever the domains: tunnels that spread over domains. D21 at one client and do
 else than types that carry data (real channels take turns among TXT, MX and CNAME).
 
 Kept out: block lists and content networks ask many names but short ones (measured: 177 names of mean length 17;
-tunnels 78 and 167); mail hosts ask TXT for SPF, DKIM and DMARC names.
+tunnels 78 and 167); mail hosts ask TXT for SPF, DKIM and DMARC names; virus scanners and reputation services ask in
+names (``ignored_domains``); reverse look-ups, and service discovery on the local network.
 
 Memory (measured): 2.3 kB a client with its domain and resolver, 0.3 kB a name beyond the first; 4,096 of each and
 32,768 names.
@@ -29,6 +30,7 @@ SPREAD = Rule("D20", "DNS tunnel through a resolver", "Major", "Medium", "T1572"
 COMMANDS = Rule("D21", "Command channel over DNS TXT", "Major", "Medium", "T1071.004", "command and control")
 #: Types whose answers carry data and that programs of people seldom ask: channels take turns among them.
 _CARRIERS = frozenset({"TXT", "NULL", "MX", "CNAME", "SRV", "KEY"})
+_MDNS = 5353
 _MAIL_LABELS = frozenset({"_dmarc", "_domainkey", "_spf", "_mta-sts", "_smtp"})
 
 
@@ -42,6 +44,20 @@ class DnsTunnelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     mean_name: Annotated[int, Meta(ge=1, description="D20: their mean length, more than.")] = 60
     txt_seconds: Annotated[int, Meta(ge=10, le=86400, description="D21: window in seconds.")] = 600
     txt_queries: Annotated[int, Meta(ge=5, description="D21: TXT queries below one domain in it.")] = 20
+    ignored_domains: Annotated[
+        tuple[str, ...],
+        Meta(description="D19, D20, D21: registrable domains that answer questions in names, such as virus scanners'."),
+    ] = (
+        "avast.com",
+        "cymru.com",
+        "e5.sk",
+        "mcafee.com",
+        "senderbase.org",
+        "sophosxl.net",
+        "spamhaus.org",
+        "surbl.org",
+        "trendmicro.com",
+    )
     txt_percent: Annotated[
         int,
         Meta(ge=1, le=100, description="D21: share of TXT and other types that carry data among all queries below it."),
@@ -90,6 +106,7 @@ class DnsTunnel:
 
     def __init__(self, settings: DnsTunnelSettings) -> None:
         self._settings = settings
+        self._ignored = frozenset(settings.ignored_domains)
         self._domains: Recent[tuple[str | None, str], _Names] = Recent(4096, _Names, VALUES)
         self._resolvers: Recent[tuple[str | None, str | None], _Names] = Recent(4096, _Names, VALUES)
         self._commanded: Recent[tuple[str | None, str], _Commanded] = Recent(4096, _Commanded, VALUES)
@@ -99,8 +116,13 @@ class DnsTunnel:
         name = event.dns_question_name
         if event.dns_type != "query" or not name:
             return ()
+        # Reverse look-ups of IPv6 are long by design, and service discovery speaks in sentences.
+        if name.endswith((".arpa", ".local")) or event.destination_port == _MDNS:
+            return ()
         at = event.timestamp.timestamp()
         domain, below = split(name)
+        if domain in self._ignored:
+            return ()
         tunnel = commands = None
         reported = False
         if domain is not None and below is not None:

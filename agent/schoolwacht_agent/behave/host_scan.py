@@ -1,7 +1,8 @@
 """D02: one source tries one port of many destinations, and most do not answer (ATT&CK T1046).
 
-Kept out: web, DNS and discovery ports, multicast and broadcast, conversations whose beginning nobody saw. Printers
-and discovery talk to hosts that answer. Measured: 28 hosts a minute in a scan, five at most in ordinary traffic.
+Kept out: web, DNS and discovery ports, multicast and broadcast, conversations whose beginning nobody saw. Printers and
+discovery talk to hosts that answer. UDP to high ports on the internet is low: programs look for their peers like that.
+Measured: 28 hosts a minute in a scan, five at most in ordinary traffic.
 
 Memory (measured): 0.7 kB a source and port, 0.25 kB a destination beyond the first; 4,096 and 32,768 of them.
 """
@@ -13,13 +14,14 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from schoolwacht.event import Dataset, Event
+from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave.flows import is_group, opened_by_source, started, unanswered
 from schoolwacht_agent.behave.port import Bounded
 from schoolwacht_agent.behave.signal import Rule, raise_signal
 from schoolwacht_agent.behave.state import VALUES, Distinct, Ladder, Recent
 
 IGNORED_PORTS = frozenset({53, 80, 443, 853, 1900, 3702, 5353, 5355, 8080, 8443})
+_EPHEMERAL = 1024
 RULE = Rule("D02", "Horizontal scan", "Major", "Medium", "T1046", "scan")
 
 
@@ -70,6 +72,12 @@ class HostScan:
         if sweep.seen.weight * 100 < count * settings.failed_percent:
             return
         if sweep.ladder.speaks(count, settings.destinations, at, settings.seconds):
+            # Programs that look for their peers on the internet meet as many silent hosts.
+            peers = (
+                event.network_transport == "udp"
+                and (port or 0) >= _EPHEMERAL
+                and event.network_direction is not Direction.INTERNAL
+            )
             where = f"port {port}" if port else event.network_transport
             message = (
                 f"{event.source_ip} tried {where} of {count} hosts within {settings.seconds} s; "
@@ -80,6 +88,8 @@ class HostScan:
                 event,
                 message,
                 first=sweep.seen.first(),
+                severity="Minor" if peers else None,
+                confidence="Low" if peers else None,
                 destination=False,
                 detail={"hosts": count, "unanswered": sweep.seen.weight},
             )

@@ -1,5 +1,7 @@
 import random
 
+from schoolwacht_agent.behave import BehaveSettings, Behaviour
+from schoolwacht_agent.behave.dns_tunnel import DnsTunnelSettings
 from tests.schoolwacht_agent.behave.traffic import found, query, signals
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
@@ -47,3 +49,21 @@ def test_a_channel_that_takes_turns_among_txt_mx_and_cname_is_found() -> None:
 
 def test_a_mail_host_that_asks_mx_and_spf_of_many_domains_is_not() -> None:
     assert found(query(n, f"school{n}.example", ("MX", "TXT")[n % 2]) for n in range(200)) == []
+
+
+def test_reverse_look_ups_of_ipv6_are_not() -> None:
+    names = (f"{'.'.join(f'{n:032x}'[::-1])}.ip6.arpa" for n in range(200))
+    assert found(query(n / 10, name, "PTR") for n, name in enumerate(names)) == []
+
+
+def test_service_discovery_is_not() -> None:
+    assert found(query(n, f"{label(60, n)}._ipp._tcp.local", "PTR", resolver="224.0.0.251") for n in range(90)) == []
+
+
+def test_a_virus_scanner_that_asks_in_names_is_not_and_the_school_names_its_own() -> None:
+    events = [query(n, f"{label(60, n)}.avqs.mcafee.com") for n in range(100)]
+    assert found(events) == []
+    own = [query(n, f"{label(60, n)}.scan.leverancier.example", "TXT") for n in range(100)]
+    assert set(found(own)) == {"D19", "D21"}
+    settings = BehaveSettings(dns_tunnel=DnsTunnelSettings(ignored_domains=("leverancier.example",)))
+    assert Behaviour(settings).judge(own) == own

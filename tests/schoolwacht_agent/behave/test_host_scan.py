@@ -48,3 +48,9 @@ def test_the_signal_names_no_single_destination() -> None:
     assert signal.destination_ip is None
     assert signal.destination_port == 22
     assert signal.nsm_detail == {"hosts": "20", "unanswered": "20"}
+
+
+def test_a_program_that_looks_for_its_peers_on_the_internet_is_low() -> None:
+    peers = [flow(n, destination=f"203.0.{n}.7", port=6881, reply=SILENT, transport="udp") for n in range(30)]
+    (signal,) = signals(peers)
+    assert (signal.rule_id, signal.signal_severity, signal.signal_confidence) == ("D02", "Minor", "Low")
