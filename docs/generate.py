@@ -19,6 +19,7 @@ import msgspec
 from schoolwacht.config import settings
 from schoolwacht_agent.behave import BehaveSettings, Behaviour
 from schoolwacht_agent.config import Settings as AgentSettings
+from schoolwacht_collector import metrics
 from schoolwacht_collector.config import Settings as CollectorSettings
 from schoolwacht_collector.index.port import DOCUMENTS
 from schoolwacht_collector.query.fields import FIELDS
@@ -70,11 +71,19 @@ def markdown(text: str) -> str:
     return re.sub(r"^=+  =+\n.*^=+  =+$", lambda table: f"```\n{table[0]}\n```", text, flags=re.DOTALL | re.MULTILINE)
 
 
+def metrics_table() -> str:
+    """Every metric of a collector as a Markdown table."""
+    rows = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
+    rows += [f"| `{name}` | {kind} | {labels} | {text} |" for name, kind, labels, text in metrics.described()]
+    return "\n".join(rows) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "agent-settings": lambda: settings_table(AgentSettings),
     "collector-settings": lambda: settings_table(CollectorSettings),
     "fields": fields_table,
     "behaviour": behaviour,
+    "metrics": metrics_table,
 }
 
 

@@ -97,6 +97,11 @@ class Room:
         self._capacity = capacity
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def taken(self) -> int:
+        """The room that is held now."""
+        return self._capacity - self._free
+
     async def enter(self, number: int, *, held: int = 0) -> int:
         """Take room for ``number`` events, waiting for it; returns what was taken. Undo with :meth:`leave`.
 

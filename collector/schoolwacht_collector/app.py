@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import msgspec
 
 from schoolwacht.errors import StoreError
-from schoolwacht_collector import secret
+from schoolwacht_collector import metrics, secret
 from schoolwacht_collector.alerts import Folder
 from schoolwacht_collector.config import Settings, StoreName, check
 from schoolwacht_collector.dead_letters import DeadLetters
@@ -31,7 +31,7 @@ from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index import STORES
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.intake import Intake, bounds_of
-from schoolwacht_collector.jobs import Jobs
+from schoolwacht_collector.jobs import RUNNING, Jobs
 from schoolwacht_collector.lease import Leadership
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
@@ -140,6 +140,10 @@ async def running(
             signals_created=folder.nudge,
             ready=lambda: {"leader": leadership.leading, "jobs": jobs.states() | leaders.jobs.states()},
         )
+        _watch(intake, matching, dead_letters, leadership, (jobs, leaders.jobs))
+        if settings.metrics.listen:
+            served = metrics.application(intake.metrics)
+            await listen(stack, served, settings.metrics.listen, field="metrics.listen", idle=75.0, stop=2.0)
         intake_url = await listen(
             stack,
             intake.application(),
@@ -149,6 +153,23 @@ async def running(
             stop=settings.intake.stop_seconds,
         )
         yield Collector(settings, store, registry, matching, dead_letters, folder, outbox, intake_url, console_url)
+
+
+def _watch(
+    intake: Intake, matching: Matching, dead_letters: DeadLetters, leadership: Leadership, jobs: Sequence[Jobs]
+) -> None:
+    metrics.watch(
+        intake.metrics,
+        {
+            "flight_bytes": lambda: intake.flight_bytes,
+            "waiting_events": lambda: intake.waiting_events,
+            "dead_letters": lambda: dead_letters.kept,
+            "dead_letters_dropped": lambda: dead_letters.dropped,
+            "indicators": lambda: matching.indicators.size,
+            "leader": lambda: leadership.leading,
+            "jobs_failing": lambda: sum(state != RUNNING for group in jobs for state in group.states().values()),
+        },
+    )
 
 
 class _Leaders:

@@ -90,6 +90,15 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[metrics]``."""
+
+    listen: Annotated[
+        str,
+        Meta(description="Address and port where Prometheus reads /metrics, such as 127.0.0.1:8481; empty: nowhere."),
+    ] = ""
+
+
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[limits]``."""
 
@@ -128,6 +137,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     intake: IntakeSettings = IntakeSettings()
     console: ConsoleSettings = ConsoleSettings()
     store: StoreSettings = StoreSettings()
+    metrics: MetricsSettings = MetricsSettings()
     notify: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -179,6 +189,8 @@ def check(settings: Settings, *, path: str = "configuration") -> Settings:
     """What no single setting can say: addresses, and settings that must fit each other. Raises ConfigError."""
     intake = address(settings.intake.listen, field="intake.listen", path=path)
     console = address(settings.console.listen, field="console.listen", path=path)
+    if settings.metrics.listen:
+        address(settings.metrics.listen, field="metrics.listen", path=path)
     if not is_loopback(console.host):
         raise ConfigError(
             f"{console.host} can be reached from other machines, and the console has no login yet: listen on"

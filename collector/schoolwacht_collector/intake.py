@@ -19,7 +19,7 @@ import logging
 import re
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ from schoolwacht_collector.dead_letters import DeadLetters, Letter
 from schoolwacht_collector.gather import Gather
 from schoolwacht_collector.index.port import Outcome, Store
 from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.metrics import Metrics, make
 from schoolwacht_collector.offer import answer
 from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
@@ -96,6 +97,7 @@ class Intake:
         matching: Matching,
         dead_letters: DeadLetters,
         signals_created: Callable[[], None],
+        metrics: Metrics | None = None,
         ready: Callable[[], dict[str, object]] = dict,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -114,6 +116,7 @@ class Intake:
         self._room = Room(limits.prepared_events)
         self._turns = Turns()
         self._gather = Gather(store.create)
+        self.metrics = metrics or make()
         self._unsignalled = 0
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
@@ -141,8 +144,24 @@ class Intake:
         }
         return web.json_response(state | self._ready(), status=200 if health.writable else 503)
 
+    @property
+    def flight_bytes(self) -> int:
+        """Bytes of batches that are held now."""
+        return self._flight.bytes
+
+    @property
+    def waiting_events(self) -> int:
+        """Decoded events that hold room on their way to the store now."""
+        return self._room.taken
+
     async def take(self, request: web.Request) -> web.Response:
         """One batch."""
+        with self.metrics.batch_seconds.time():
+            response = await self._answer(request)
+        self.metrics.batches.labels(response.status).inc()
+        return response
+
+    async def _answer(self, request: web.Request) -> web.Response:
         try:
             agent = await self._known(request)
             size = _expected(request)
@@ -196,6 +215,7 @@ class Intake:
             outcomes = await self._create(batch.prepared.documents)
             result = verdicts(batch.prepared, outcomes)
             await self._bury(agent, batch, result)
+        self._count(len(frame), batch, outcomes, result)
         if result.signals:
             self._signals_created()
         if unsignalled := batch.prepared.unsignalled:
@@ -263,6 +283,20 @@ class Intake:
             for place in places:
                 result.verdicts[place] = Verdict.RETRY
                 result.reasons[place] = "the collector cannot keep a dead letter now"
+
+    def _count(self, size: int, batch: _Batch, outcomes: list[Outcome], result: Verdicts) -> None:
+        metrics = self.metrics
+        metrics.batch_bytes.inc(size)
+        for verdict, number in Counter(result.verdicts).items():
+            metrics.items[verdict].inc(number)
+        created = Counter(
+            document.event_dataset
+            for document, outcome in zip(batch.prepared.documents, outcomes, strict=True)
+            if outcome.created
+        )
+        for dataset, number in created.items():
+            metrics.events[dataset].inc(number)
+        metrics.unsignalled_hits.inc(batch.prepared.unsignalled)
 
     def _stamper(self, agent: Agent) -> Stamper:
         stamper = self._stampers.get(agent.id)

@@ -20,6 +20,7 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
 from schoolwacht_collector.intake import Intake
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.metrics import Metrics
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School, Standpoint
 from schoolwacht_collector.registry import Registry, enrol
@@ -53,6 +54,7 @@ class Served:
     registry: Registry
     matching: Matching
     dead_letters: DeadLetters
+    metrics: Metrics
     nudges: list[datetime] = field(default_factory=list)
 
     async def enrolled(self, name: str = "gateway-1", *schools: School) -> str:
@@ -88,7 +90,6 @@ async def serving(
     matching = Matching(store, past=None)
     await matching.load()
     letters = DeadLetters(settings.dead_letters, daily_bytes=settings.limits.dead_letter_bytes, days=30)
-    served = Served("", store, known, matching, letters)
     intake = Intake(
         settings,
         secret=SECRET,
@@ -99,6 +100,7 @@ async def serving(
         signals_created=lambda: served.nudges.append(times[0]),
         now=lambda: times[0],
     )
+    served = Served("", store, known, matching, letters, intake.metrics)
     async with AsyncExitStack() as stack:
         served.url = await listen(
             stack, intake.application(), "127.0.0.1:0", field="intake.listen", idle=idle_seconds, stop=5.0
