@@ -1,7 +1,8 @@
 """One Suricata of our own: started, listened to, and ended by its pid.
 
 It writes what it has to say as JSON lines to ``engine.log`` in its directory; from there come the words of an error.
-It dies with the agent, even if that is killed (``setpriv --pdeathsig``, where util-linux has it).
+It dies with the agent, even if that is killed: by systemd, elsewhere by ``setpriv --pdeathsig``, where util-linux has
+it.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Process:
     def __init__(self, binary: str, directory: Path, arguments: Sequence[str]) -> None:
         self._directory = directory
         command = [binary, "-c", str(directory / "suricata.yaml"), "-l", str(directory), *arguments]
-        if setpriv := shutil.which("setpriv"):
+        # systemd (INVOCATION_ID) ends what a service leaves behind, and its filter forbids what setpriv does beside that.
+        if (setpriv := shutil.which("setpriv")) and "INVOCATION_ID" not in os.environ:
             command = [setpriv, "--pdeathsig", "TERM", "--", *command]
         try:
             with (directory / _LOG).open("wb") as log:
