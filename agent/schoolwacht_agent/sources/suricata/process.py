@@ -60,7 +60,7 @@ class Process:
     def __init__(self, binary: str, directory: Path, arguments: Sequence[str]) -> None:
         self._directory = directory
         command = [binary, "-c", str(directory / "suricata.yaml"), "-l", str(directory), *arguments]
-        # systemd (INVOCATION_ID) ends what a service leaves behind, and its filter forbids what setpriv does beside that.
+        # systemd (INVOCATION_ID) ends what a service leaves behind, and its filter forbids what setpriv needs.
         if (setpriv := shutil.which("setpriv")) and "INVOCATION_ID" not in os.environ:
             command = [setpriv, "--pdeathsig", "TERM", "--", *command]
         try:
