@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ FIELDS_MAX, TEXT_MAX, ALL_MAX = 600, 300, 4 << 20
 VALUES_MAX = 1000
 #: A program that has closed its output may take so long to end.
 _END_SECONDS = 5.0
+#: setpriv (util-linux): the kernel kills the program when the one that started it ends.
+_TETHER = (setpriv, "--pdeathsig", "KILL", "--") if (setpriv := shutil.which("setpriv", path="/usr/bin:/bin")) else ()
+#: How setpriv ends when it cannot run the program (as a shell does).
+_NOT_RUN = frozenset({126, 127})
 _WARM = b"<packet><proto name='geninfo'/><proto name='frame'/></packet>"
 
 
@@ -91,8 +96,15 @@ class _Reader(FileCapture):  # type: ignore[misc]  # pyshark publishes no types
 
     ended: int | None = 0
 
-    def _get_tshark_path(self) -> str:
-        return str(self.tshark_path)
+    async def _get_tshark_process(self, **_: object) -> asyncio.subprocess.Process:
+        """Start tshark, so that it dies with this process where no namespace sees to that."""
+        process = await asyncio.create_subprocess_exec(
+            *_TETHER, self.tshark_path, "-l", "-n", "-T", "pdml", *self.get_parameters(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self._create_stderr_handling_task(process.stderr)
+        self._running_processes.add(process)
+        return process
 
     async def _cleanup_subprocess(self, process: asyncio.subprocess.Process) -> None:
         """Say how tshark ended, which pyshark leaves to chance.
@@ -135,6 +147,8 @@ def decode(job: Job, sandbox: list[Layer]) -> Decoded:
         reader.eventloop.close()
     if reader.ended is None or reader.ended < 0:
         raise Crashed(f"tshark was ended by signal {-reader.ended}" if reader.ended else "tshark did not end")
+    if reader.ended in _NOT_RUN:
+        raise Crashed(f"tshark could not be run: {reader._last_error_line}")  # noqa: SLF001 - the one place that has it
     if reader.ended > 0:
         fault = fault or "tshark could not read it to its end"
     return Decoded(packets, sandbox, fault)

@@ -63,6 +63,14 @@ def gone(session: int, seconds: float = 10.0) -> bool:
     return True
 
 
+def name_of(pid: int) -> str:
+    """What a process is called; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process has now; 0 if it is gone."""
     try:
