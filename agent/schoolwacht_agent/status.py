@@ -13,6 +13,7 @@ from schoolwacht_agent.config import Settings
 from schoolwacht_agent.evidence.open import open_store
 from schoolwacht_agent.evidence.store import Report as Evidence
 from schoolwacht_agent.health import Trouble, last_beat
+from schoolwacht_agent.indicators.command import describe
 from schoolwacht_agent.spool import Report, look
 
 #: A part whose beat is older, in seconds, does not run.
@@ -39,6 +40,8 @@ class Status(msgspec.Struct, frozen=True):
     spool: Report | None
     last_delivery: datetime | None
     evidence: Evidence | None = None
+    #: What known bad is matched here: number, version, and what waits to be confirmed.
+    indicators: dict[str, object] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -50,6 +53,11 @@ class Status(msgspec.Struct, frozen=True):
             else:
                 found += [part.hindrance] if part.hindrance else []
                 found += [f"{one.text}: {one.remedy}" if one.remedy else one.text for one in part.troubles]
+        if "refused" in self.indicators:
+            found.append(
+                f"a set of {self.indicators['refused']} indicators was refused, for it is less than half of the one in "
+                "use: `schoolwacht-agent indicators confirm` if it is meant"
+            )
         return found
 
 
@@ -65,6 +73,7 @@ def status_of(settings: Settings) -> Status:
         report,
         datetime.fromtimestamp(settled, UTC) if settled else None,
         open_store(settings.evidence, state).report() if settings.evidence.enabled else None,
+        describe(state),
     )
 
 
@@ -93,6 +102,8 @@ def lines(status: Status) -> list[str]:
         kept, quarantined = status.evidence.kept, status.evidence.quarantined
         held = f"evidence   {kept:,} pieces, {status.evidence.bytes / (1 << 20):.1f} MiB"
         shown.append(f"{held}; {quarantined} could not be decoded" if quarantined else held)
+    if status.indicators.get("number"):
+        shown.append(f"indicators {status.indicators['number']:,}")
     return shown + [f"problem    {text}" for text in status.problems]
 
 

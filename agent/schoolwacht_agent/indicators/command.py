@@ -7,7 +7,7 @@ from pathlib import Path
 from schoolwacht.errors import IndicatorError
 from schoolwacht.indicators import BYTES_MAX, IndicatorLines, read_lines, read_set, unpack_set
 from schoolwacht.match import IndicatorSet, in_memory
-from schoolwacht_agent.indicators.keep import confirm, current, put, refused_of
+from schoolwacht_agent.indicators.keep import checked_ago, confirm, current, put, refused_of
 from schoolwacht_agent.indicators.table import open_table
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -54,6 +54,8 @@ def describe(state: Path) -> dict[str, object]:
     found: dict[str, object] = {"number": 0, "version": ""}
     if used is not None:
         found = {"number": used.number, "version": used.version}
+    if (ago := checked_ago(state)) is not None:
+        found["checked_seconds_ago"] = round(ago)
     try:
         waiting = open_table(refused_of(state))
     except IndicatorError:

@@ -19,7 +19,7 @@ import aiohttp
 from schoolwacht.errors import IndicatorError
 from schoolwacht.indicators import SET_TYPE, read_set, unpack_set
 from schoolwacht_agent.config import UplinkTable
-from schoolwacht_agent.indicators.keep import current, put
+from schoolwacht_agent.indicators.keep import current, note_checked, put
 from schoolwacht_agent.uplink import open_session, tls_context
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class Fetcher:
         for url in self._settings.collectors:
             try:
                 changed = await self._ask(session, url.rstrip("/"))
+                await asyncio.to_thread(note_checked, self._state)
             except (IndicatorError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 hindrance = f"indicators of {url}: {error or type(error).__name__}"
             else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from schoolwacht_agent.indicators.table import Opened, compile_set, open_table
 NAME = "indicators"
 REFUSED = "indicators.refused"
 _LOCK = "indicators.lock"
+_CHECKED = "indicators.checked"
 #: Share of the size of the set in use below which a new one is refused.
 LEAST = 0.5
 
@@ -73,6 +75,22 @@ def confirm(state: Path) -> Opened:
         refused_of(state).replace(path_of(state))
         _sync(state)
         return waiting
+
+
+def note_checked(state: Path) -> None:
+    """A collector has said which set is the present one. Raises IndicatorError."""
+    try:
+        (state / _CHECKED).touch(mode=0o640)
+    except OSError as error:
+        raise IndicatorError(f"cannot be written: {error.strerror}", path=str(state / _CHECKED)) from error
+
+
+def checked_ago(state: Path) -> float | None:
+    """Seconds since then; None if no collector ever said so (or none is asked)."""
+    try:
+        return max(0.0, time.time() - (state / _CHECKED).stat().st_mtime)
+    except OSError:
+        return None
 
 
 def _replace(path: Path, raw: bytes) -> None:

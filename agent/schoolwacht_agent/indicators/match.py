@@ -21,12 +21,14 @@ from schoolwacht.event import Event
 from schoolwacht.known_bad import DETECTION, RULESET, hit_id, known_bad
 from schoolwacht.match import IndicatorSet
 from schoolwacht_agent.health import Condition, Finding, said
-from schoolwacht_agent.indicators.keep import path_of, refused_of
+from schoolwacht_agent.indicators.keep import checked_ago, path_of, refused_of
 from schoolwacht_agent.indicators.table import Opened, open_table
 
 #: Addresses and names whose answers are held, each: the agent has less memory than the collector, and fewer of them.
 CACHED = 16_384
 LOOK_SECONDS = 1.0
+#: Seconds without a collector's word on the present set after which it is told that the set may be old.
+OLD_SECONDS = 24 * 3600.0
 #: Hits remembered, so that the same one is not told twice.
 TOLD = 4096
 
@@ -55,6 +57,7 @@ class Matcher:
         self._due = clock()
         self._seen: _Seen = None
         self._refused: _Seen = None
+        self._is_old = False
         self._told: dict[str, None] = {}
         self._values: dict[str, None] = {}
         self._notes: list[Event] = []
@@ -128,6 +131,12 @@ class Matcher:
                 self._set, self.version = None, ""
             else:
                 self._open(path)
+        ago = checked_ago(self._state)
+        is_old = ago is not None and ago > OLD_SECONDS
+        if is_old and not self._is_old:
+            hours = int((ago or 0.0) // 3600)
+            self._tell(hours, f"no collector has said for {hours} hours whether the indicators are the present ones")
+        self._is_old = is_old
         refused = _signature(refused_of(self._state))
         if refused != self._refused:
             self._refused = refused

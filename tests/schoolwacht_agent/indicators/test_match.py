@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from schoolwacht.event import Dataset, Event
 from schoolwacht.indicators import IndicatorType, Known, encode_set, read_set
 from schoolwacht.match import IndicatorSet, in_memory
-from schoolwacht_agent.indicators.keep import path_of, put
+from schoolwacht_agent.indicators.keep import note_checked, path_of, put
 from schoolwacht_agent.indicators.match import LOOK_SECONDS, Matcher
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -126,3 +128,15 @@ def test_signals_of_other_rules_are_left_alone() -> None:
     alert = dns("evil.example")
     alert.event_dataset, alert.rule_ruleset, alert.signal_detection = Dataset.SIGNAL, "suricata", "D16"
     assert matcher.through([alert]) == [alert]
+
+
+def test_a_set_that_no_collector_has_confirmed_for_a_day_is_told_once(tmp_path: Path, clock: Clock) -> None:
+    use(tmp_path, "evil.example")
+    note_checked(tmp_path)
+    matcher = Matcher(tmp_path, clock=clock)
+    assert matcher.through([]) == []
+    two_days_ago = time.time() - 48 * 3600
+    os.utime(tmp_path / "indicators.checked", (two_days_ago, two_days_ago))
+    for expected in (1, 0):
+        clock.now += LOOK_SECONDS
+        assert len(matcher.through([])) == expected
