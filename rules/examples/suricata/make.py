@@ -244,6 +244,18 @@ class Smb:
                 struct.pack("<HHI16sIIIIII", 49, 0, 0x0011C017, b"F" * 16, 112, 0, 112, len(answer), 0, 0) + answer,
             )
 
+    def written(self, interface: str, numbers: list[tuple[int, bytes]], version: int = 1) -> None:
+        """The same by writing to the pipe and reading from it, as programs outside Windows do."""
+        asked = [bind(interface, version), *(request(each, stub, call) for call, (each, stub) in enumerate(numbers, 2))]
+        answers = [bind_ack(), *(response(struct.pack("<I", 5), call) for call in range(2, 2 + len(numbers)))]
+        for ask, answer in zip(asked, answers, strict=True):
+            self.write(ask)
+            self._command(
+                8,
+                struct.pack("<HBBIQ16sIIIIHH", 49, 0x50, 0, 4280, 0, b"F" * 16, 0, 0, 0, 0, 0, 0) + b"\0",
+                struct.pack("<HBBIII", 17, 80, 0, len(answer), 0, 0) + answer,
+            )
+
     def _command(self, number: int, body: bytes, answer: bytes) -> None:
         for by_client, data in ((True, body), (False, answer)):
             head = struct.pack(
@@ -311,6 +323,12 @@ def d10() -> None:
     smb.calls(NETLOGON, guesses(11, zero=False))
     wire.talk(PUPIL, CONTROLLER, 445, smb.said)
     wire.save("d10-zerologon/match/pipe-other-credential")
+    wire, smb = Wire(), Smb()
+    smb.tree(r"\\10.21.0.10\IPC$")
+    smb.create("netlogon")
+    smb.written(NETLOGON, guesses(11, zero=True))
+    wire.talk(PUPIL, CONTROLLER, 445, smb.said)
+    wire.save("d10-zerologon/match/pipe-written")
     wire = Wire()
     wire.talk(PUPIL, CONTROLLER, 49_670, list(calls(NETLOGON, guesses(4, zero=True)))[2:], begun=True)
     wire.save("d10-zerologon/match/beginning-missing")
@@ -377,6 +395,11 @@ def d11() -> None:
     wire.talk(SECOND, CONTROLLER, 49_667, calls(DRSUAPI, copy, 4))
     wire.save("d11-dcsync/miss/between-controllers")
     wire = Wire()
+    # The first controller answers a member, and later asks the second one.
+    wire.talk(PUPIL, CONTROLLER, 49_667, calls(DRSUAPI, [(0, bytes(44)), (12, bytes(120)), (1, bytes(24))], 4))
+    wire.talk(CONTROLLER, SECOND, 49_667, calls(DRSUAPI, copy, 4))
+    wire.save("d11-dcsync/miss/controller-by-its-answers")
+    wire = Wire()
     # DsCrackNames and DsGetDomainControllerInfo: what members and administrators ask.
     wire.talk(
         PUPIL,
@@ -408,6 +431,13 @@ def d12() -> None:
         smb.close()
         wire.talk(PUPIL, CONTROLLER, 445, smb.said)
         wire.save(f"d12-petitpotam/{name}")
+    for name, pipe, interface in (("lsarpc-written", "lsarpc", EFSR_LSARPC), ("efsrpc-written", "efsrpc", EFSR)):
+        wire, smb = Wire(), Smb()
+        smb.tree(r"\\10.21.0.10\IPC$")
+        smb.create(pipe)
+        smb.written(interface, [(0, path)])
+        wire.talk(PUPIL, CONTROLLER, 445, smb.said)
+        wire.save(f"d12-petitpotam/match/{name}")
     for name, number in (("tcp", 0), ("tcp-users", 6)):
         wire = Wire()
         wire.talk(PUPIL, CONTROLLER, 49_668, calls(EFSR, [(number, path)]))
