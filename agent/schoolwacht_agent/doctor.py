@@ -28,6 +28,8 @@ from schoolwacht_agent.evidence.examine import try_decoding
 from schoolwacht_agent.evidence.run import Failed
 from schoolwacht_agent.evidence.sandbox import Layer
 from schoolwacht_agent.health import last_beat
+from schoolwacht_agent.minimise.keys import checked
+from schoolwacht_agent.minimise.open import key_file
 from schoolwacht_agent.sources import SOURCES, choose
 from schoolwacht_agent.sources.bpf import compile_filter
 from schoolwacht_agent.spool import look
@@ -73,7 +75,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield key if isinstance(key, Finding) else Finding("key", Level.FINE, "the agent's key is there")
     checks: tuple[Callable[[Settings], Finding | None], ...] = (
         check_state, check_room, check_engine, check_detections, check_filter, check_interface, check_rights,
-        check_standpoint, check_sight, check_spool, check_evidence,
+        check_standpoint, check_privacy, check_sight, check_spool, check_evidence,
     )  # fmt: skip
     for check in checks:
         found = check(settings)
@@ -87,6 +89,33 @@ def _key(settings: Settings) -> str | Finding:
         return config.key(settings)
     except ConfigError as error:
         return Finding("key", Level.FAULT, str(error), "put the key that enrolment printed into uplink.key_file")
+
+
+def check_privacy(settings: Settings) -> Finding:
+    """What leaves is minimised, and can be unmasked by whom it should be."""
+    table = settings.minimise
+    if not table.enabled:
+        return Finding(
+            "privacy",
+            Level.WARNING,
+            "nothing is minimised: addresses, names and URLs leave the school as they are",
+            "set minimise.enabled = true (docs/privacy.md)",
+        )
+    path = key_file(table, Path(settings.agent.state))
+    remedy = "run `schoolwacht-agent key create` before the first start; what was sent before stays a pseudonym"
+    if not table.key_file and not path.exists():
+        return Finding(
+            "privacy", Level.WARNING, f"no {path} yet: with a key of its own nothing can be unmasked", remedy
+        )
+    try:
+        key = checked(path, table.period)
+    except ConfigError as error:
+        return Finding("privacy", Level.FAULT, str(error), "put the board's key there, mode 600")
+    if not key.register:
+        return Finding("privacy", Level.WARNING, f"{path} is the agent's own: nothing can be unmasked", remedy)
+    return Finding(
+        "privacy", Level.FINE, f"what leaves is minimised, to {table.detail.value} where no zone says another"
+    )
 
 
 def check_state(settings: Settings) -> Finding:

@@ -1,6 +1,6 @@
 """What behaviour and minimising cost behind Suricata: EVE lines to batches on one core.
 
-    python -m tests.bench.minimise EVE_OR_CAPTURE [--batch 500] [--rounds 5] [--times 4]
+    python -m tests.bench.minimise EVE_OR_CAPTURE [--batch 100] [--rounds 5] [--times 4]
 
 The same lines go through the line in one process, each step added in turn: events to compressed batches; with
 direction, zone and behaviour; with ``minimise`` at each level. CPU time, best of some rounds, over the lines
@@ -41,7 +41,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("file", type=Path, help="an EVE file (.json) or a capture")
-    parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--times", type=int, default=4)
     options = parser.parse_args()

@@ -184,6 +184,7 @@ async def test_doctor_finds_a_machine_that_can_work_fine(tmp_path: Path, collect
     assert rights == levels.pop("engine") == ("fine" if os.geteuid() == 0 else "fault")
     levels.pop("room")
     assert levels.pop("detections") == "warning", "this engine has no signatures"
+    assert levels.pop("privacy") == "warning", "the board has made no key"
     assert set(levels.values()) == {"fine"}, out
     assert {"configuration", "key", "state", "interface", "spool", "evidence", "collector", "clock"} == set(levels)
 

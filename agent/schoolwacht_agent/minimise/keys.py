@@ -164,12 +164,17 @@ def open_keys(path: Path, period: Period, *, make: bool) -> Keys:
                 f"cannot be written: {error.strerror}", path=str(path), field="minimise.key_file"
             ) from error
         log.info("made a key for pseudonyms, %s; nothing can be unmasked without `key create`", path)
+    return Keys(checked(path, period), path)
+
+
+def checked(path: Path, period: Period) -> BoardKey:
+    """The key of a file, if it is for the configured period. Raises ConfigError."""
     key = read(path)
     if key.period is not period:
         raise ConfigError(
             f'is "{period.value}", but the key in {path} was made for "{key.period.value}"', field="minimise.period"
         )
-    return Keys(key, path)
+    return key
 
 
 def _next(key: bytes) -> bytes:

@@ -27,7 +27,8 @@ from base64 import b32encode
 from binascii import b2a_base64
 from collections.abc import Callable
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 CACHED = 65_536
 _MAC_DIGITS = 12
@@ -38,7 +39,11 @@ WELL_KNOWN = frozenset(
         "network service", "nobody", "root", "system", "test", "user", "www-data",
     }
 )  # fmt: skip
-_SOLICITED = int(IPv6Address("ff02::1:ff00:0"))
+_MAPPED = bytes(10) + b"\xff\xff"
+_SOLICITED = inet_pton(AF_INET6, "ff02::1:ff00:0")[:13]
+#: The unspecified address and loopback.
+_NOBODYS = frozenset({bytes(16), bytes(15) + b"\x01"})
+_CLASS_D, _LOOPBACK, _MULTICAST = 224, 127, 0xFF
 
 
 class Cache:
@@ -156,22 +161,23 @@ class Pseudonyms:
 
     def _address(self, text: str) -> str:
         try:
-            parsed = ip_address(text.partition("%")[0])
-        except ValueError:
+            raw = _packed(text.partition("%")[0])
+        except (OSError, ValueError):
             # No address: nobody can say that it is not an identity.
             return self.name(text)
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        if parsed.is_multicast:
-            return _group(parsed)
-        shown = str(parsed)
-        if parsed.packed.startswith(self._prefix):
+        if len(raw) == 4:
+            shown = inet_ntop(AF_INET, raw)
+            if raw[0] >= _CLASS_D or raw[0] == _LOOPBACK or not any(raw):
+                return shown
+        else:
+            shown = inet_ntop(AF_INET6, _group(raw) if raw[0] == _MULTICAST else raw)
+            if raw[0] == _MULTICAST or raw.startswith(self._prefix) or raw in _NOBODYS:
+                return shown
+        if not self._is_own(shown):
             return shown
-        if parsed.is_loopback or parsed.is_unspecified or shown == "255.255.255.255" or not self._is_own(shown):
-            return shown
-        host = self._digest("address", parsed.packed)[:8]
+        host = self._digest("address", raw)[:8]
         zone = zone_number(self._zone_of(shown)).to_bytes(2, "big")
-        made = str(IPv6Address(self._prefix + zone + host))
+        made = inet_ntop(AF_INET6, self._prefix + zone + host)
         self._noted(made, shown)
         return made
 
@@ -213,8 +219,14 @@ def zone_number(zone: str | None) -> int:
     return int.from_bytes(blake2b(zone.encode(), digest_size=2).digest(), "big") or 1
 
 
-def _group(address: IPv4Address | IPv6Address) -> str:
+def _packed(text: str) -> bytes:
+    """The 4 or 16 bytes of an address; a mapped IPv4 address gives 4. By the C library, as in ``direction.py``."""
+    if ":" not in text:
+        return inet_pton(AF_INET, text)
+    raw = inet_pton(AF_INET6, text)
+    return raw[12:] if raw.startswith(_MAPPED) else raw
+
+
+def _group(raw: bytes) -> bytes:
     """A multicast address without the 24 bits of a host that a solicited-node address has (RFC 4291 2.7.1)."""
-    if isinstance(address, IPv6Address) and int(address) & ~0xFFFFFF == _SOLICITED:
-        return str(IPv6Address(_SOLICITED))
-    return str(address)
+    return _SOLICITED + bytes(3) if raw.startswith(_SOLICITED) else raw

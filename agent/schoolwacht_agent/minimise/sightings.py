@@ -37,7 +37,8 @@ FIELD = MappingProxyType(
         USER_AGENT: "user_agent_original",
     }
 )
-_NAMED = frozenset({Dataset.DNS, Dataset.TLS, Dataset.QUIC, Dataset.HTTP})
+#: Datasets that have values to sight.
+SIGHTED = frozenset({Dataset.FLOW, Dataset.DNS, Dataset.TLS, Dataset.QUIC, Dataset.HTTP})
 
 
 class _Seen:
@@ -69,7 +70,7 @@ class Sightings:
         self.told: Callable[[str], bool] = lambda _: False
 
     def see(self, event: Event, level: Level, pseudonyms: Pseudonyms, hosts: Hosts) -> None:
-        """Count the values of an event in, as the source made it (untreated)."""
+        """Count the values of an event of :data:`SIGHTED` in, as the source made it (untreated)."""
         dataset = event.event_dataset
         if dataset is Dataset.FLOW:
             address = None
@@ -83,8 +84,6 @@ class Sightings:
                 and (pseudonyms.addresses.young.get(address) or pseudonyms.address(address)) == address
             ):
                 self._note(event, ADDRESS, address, hidden=level is not Level.FULL)
-            return
-        if dataset not in _NAMED:
             return
         if dataset is Dataset.DNS:
             if event.dns_type == "query":

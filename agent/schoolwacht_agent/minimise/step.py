@@ -21,7 +21,7 @@ from schoolwacht_agent.minimise.keys import Epoch, Keys
 from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
 from schoolwacht_agent.minimise.register import Register
 from schoolwacht_agent.minimise.settings import Level
-from schoolwacht_agent.minimise.sightings import Sightings
+from schoolwacht_agent.minimise.sightings import SIGHTED, Sightings
 from schoolwacht_agent.minimise.sums import Sums
 
 #: Schools and periods whose pseudonyms are held at once; a path of more computes some anew.
@@ -124,8 +124,9 @@ class Minimise:
                 state.signal(event)
                 kept.append(event)
                 continue
-            level = levels.get(event.school_zone, default)
-            see(event, level, state.pseudonyms, state.hosts)
+            level = levels.get(event.school_zone, default) if levels else default
+            if dataset in SIGHTED:
+                see(event, level, state.pseudonyms, state.hosts)
             if level is Level.FULL:
                 state.event(event)
                 kept.append(event)
