@@ -30,8 +30,6 @@ class Inode:
     seen: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
     dirty: set[int] = field(default_factory=set)
-    #: Whether a failed sync left pages that are seen, not durable and not dirty.
-    forgotten: bool = False
 
     def put(self, offset: int, data: bytes) -> None:
         if len(self.seen) < offset:
@@ -40,20 +38,31 @@ class Inode:
         self.dirty.update(range(offset // PAGE, (offset + len(data) + PAGE - 1) // PAGE))
 
     def keep(self, pages: set[int]) -> None:
-        for page in sorted(pages):
-            start, end = page * PAGE, min((page + 1) * PAGE, len(self.seen))
+        for start, end in _stretches(pages):
+            end = min(end, len(self.seen))
             if len(self.durable) < end:
                 self.durable.extend(bytes(end - len(self.durable)))
             if start < end:
                 self.durable[start:end] = self.seen[start:end]
 
     def sync(self) -> None:
-        if self.forgotten:
-            self.keep(self.dirty)
-            del self.durable[len(self.seen) :]
-        else:
-            self.durable = bytearray(self.seen)
+        # What a failed sync forgot is not dirty, and stays lost.
+        self.keep(self.dirty)
+        del self.durable[len(self.seen) :]
         self.dirty.clear()
+
+
+def _stretches(pages: set[int]) -> Iterator[tuple[int, int]]:
+    """Pages as stretches of bytes, each as long as can be."""
+    first = last = -1
+    for page in sorted(pages):
+        if page != last + 1 or first < 0:
+            if first >= 0:
+                yield first * PAGE, (last + 1) * PAGE
+            first = page
+        last = page
+    if first >= 0:
+        yield first * PAGE, (last + 1) * PAGE
 
 
 class ModelFile:
@@ -138,7 +147,6 @@ class ModelDisk:
             if len(inode.durable) > len(inode.seen):
                 del inode.durable[len(inode.seen) :]
             inode.dirty.clear()
-            inode.forgotten = False
             inode.seen = bytearray(inode.durable)
         for path in sorted(self.names.keys() ^ self.durable_names.keys()):
             if self.random.random() < 0.5:
@@ -171,7 +179,8 @@ class ModelDisk:
 
     def read(self, path: str, offset: int, size: int) -> bytes:
         self.step("read", path)
-        return bytes(self._at(path).seen[offset : offset + size])
+        with memoryview(self._at(path).seen) as seen:
+            return bytes(seen[offset : offset + size])
 
     def overwrite(self, path: str, offset: int, data: bytes, *, sync: bool) -> None:
         inode = self._at(path)
@@ -190,7 +199,6 @@ class ModelDisk:
         except OSError:
             inode.keep({page for page in sorted(inode.dirty) if self.random.random() < 0.5})
             inode.dirty.clear()
-            inode.forgotten = True
             raise
         inode.sync()
 
