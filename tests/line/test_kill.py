@@ -75,9 +75,8 @@ class Line:
         _, said = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, said.decode()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[dict[str, asyncio.subprocess.Process]]:
-        """Collector, capture and forwarder until the block ends."""
+    async def start(self, name: str) -> asyncio.subprocess.Process:
+        """Start the collector, the capture or the forwarder."""
         commands = {
             "collector": ("schoolwacht_collector.cli", "serve", "--config", str(self.collector_file)),
             "capture": ("schoolwacht_agent", "run", "--only", "capture", "--config", str(self.agent_file)),
@@ -85,13 +84,15 @@ class Line:
         }
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         environment.pop("SCHOOLWACHT_AGENT_KEY", None)
-        processes = {
-            name: await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *words, env=environment,
-                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            )
-            for name, words in commands.items()
-        }  # fmt: skip
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *commands[name], env=environment,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[dict[str, asyncio.subprocess.Process]]:
+        """Collector, capture and forwarder until the block ends."""
+        processes = {name: await self.start(name) for name in ("collector", "capture", "forwarder")}
         try:
             yield processes
         finally:
