@@ -1,8 +1,9 @@
 """From a source through the steps into the spool: what the capturing process does all day.
 
 Events are kept in groups, because each group costs an fsync: when 500 are there, when half a second has passed since
-the first, or at once when a signal is among them. If the disk refuses, the source is held back and the same group is
-kept again until it works.
+the first, or at once when a signal is among them. A second thread writes the group, so that packets are read on while
+the disk takes its time; meanwhile the next group grows. If it grows too large, or if the disk refuses, the source is
+held back and the same group is kept again until it works.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from schoolwacht.errors import SpoolError
 from schoolwacht.event import Event
 from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sources.port import Source
-from schoolwacht_agent.spool import Writer
+from schoolwacht_agent.spool import Packed, Writer, pack
 from schoolwacht_agent.spool.format import SIGNAL_DATASETS
 from schoolwacht_agent.steps import Steps
 
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 GROUP = 500
 GROUP_SECONDS = 0.5
+#: Events that may wait while a group is being written: a second of a busy sensor.
+WAITING = 5000
 #: Seconds between two attempts to keep a group that the disk refuses.
 AGAIN_SECONDS = 0.5
 
@@ -59,6 +63,10 @@ class Capture:
         self._seen = seen
         self._shed = shed
         self._stopping = False
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._written: Future[int] | None = None
+        self._packed = Packed([], [], (0, 0))
+        self._mark = b""
         self._group: list[Event] = []
         self._since = 0.0
         self.kept = 0
@@ -81,7 +89,17 @@ class Capture:
                 self.take(events)
         finally:
             self._group += self._steps.finish()
+            try:
+                self.settle()
+            finally:
+                self._disk.shutdown()
+
+    def settle(self) -> None:
+        """Return when all that was taken is kept. Raises SpoolError if it was told to stop and the disk refuses."""
+        self._is_free(patient=True)
+        if self._group:
             self._keep()
+            self._is_free(patient=True)
 
     def take(self, events: list[Event]) -> None:
         """Take one list of the source; an empty one says that time passes."""
@@ -95,28 +113,41 @@ class Capture:
         self._group += judged
         urgent = any(event.event_dataset in SIGNAL_DATASETS for event in judged)
         late = time.monotonic() - self._since >= GROUP_SECONDS
-        if self._group and (urgent or late or not events or len(self._group) >= GROUP):
+        due = urgent or late or not events or len(self._group) >= GROUP
+        if self._is_free(patient=len(self._group) >= WAITING) and self._group and due:
             self._keep()
 
     def _keep(self) -> None:
-        if not self._group:
-            return
-        mark = self._source.mark()
+        """Have the group written."""
+        self._packed, self._mark = pack(self._group), self._source.mark()
+        self._group = []
+        self._write()
+
+    def _write(self) -> None:
+        self._written = self._disk.submit(self._writer.append_packed, self._packed, self._mark)
+
+    def _is_free(self, *, patient: bool) -> bool:
+        """Whether the last group is kept; if ``patient``, or if the disk refuses, wait until it is."""
         refused = False
-        while True:
+        while self._written is not None:
+            if not (patient or refused or self._written.done()):
+                return False
             try:
-                self.kept += self._writer.append(self._group, mark)
+                self.kept += self._written.result(AGAIN_SECONDS)
+            except TimeoutError:
+                self._held(AGAIN_SECONDS)
             except SpoolError as error:
                 if not refused:
                     log.warning("%s; the source is held back until it works", error)
                     refused = True
                 if self._stopping:
-                    log.warning("stopping with %d events that could not be kept", len(self._group))
+                    log.warning("stopping with %d events that could not be kept", self._packed.number)
                     raise
                 time.sleep(AGAIN_SECONDS)
                 self._held(AGAIN_SECONDS)
+                self._write()
             else:
-                if refused:
-                    log.info("the spool takes events again")
-                self._group = []
-                return
+                self._written = None
+        if refused:
+            log.info("the spool takes events again")
+        return True

@@ -61,7 +61,7 @@ class Part:
         self.started = time.monotonic()
         command = [sys.executable, "-m", "schoolwacht_agent", "run", "--config", str(config), "--only", part]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own program
+            self.process = subprocess.Popen(
                 wrap(command), stdout=log, stderr=log, env=os.environ | dict(environment or {})
             )
 

@@ -106,9 +106,7 @@ def main() -> None:
         print(f"ratio: packets to bare ring {best['packets'] / best['ring']:.2f}")
 
 
-def highest(
-    receiver: Callable[[Play], Run], pair: Wire, capture: Path, options: argparse.Namespace
-) -> int:
+def highest(receiver: Callable[[Play], Run], pair: Wire, capture: Path, options: argparse.Namespace) -> int:
     """The highest lossless rate, packets/s; 0 if there is none above 10,000."""
 
     def lossless(rate: int) -> bool:
@@ -167,7 +165,7 @@ def suricata_alone(play: Play) -> Run:
             arguments = _command_below(part.process.pid)
         os.chdir(directory)
         with open("alone.log", "wb") as log:  # noqa: PTH123 - as short as can be
-            process = subprocess.Popen(play.wire.listening(arguments), stdout=log, stderr=log)  # noqa: S603
+            process = subprocess.Popen(play.wire.listening(arguments), stdout=log, stderr=log)
         engine = Path(directory) / "state" / "suricata"
         sockets = Path(f"/proc/{process.pid}/net/packet")
         until = time.monotonic() + 30
@@ -194,9 +192,7 @@ def suricata_alone(play: Play) -> Run:
 def bare_ring(play: Play) -> Run:
     """The receive ring, emptied."""
     command = [sys.executable, "-m", "tests.bench.live", "--ring", play.wire.interface]
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        play.wire.listening(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = subprocess.Popen(play.wire.listening(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.readline()

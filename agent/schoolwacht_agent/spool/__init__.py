@@ -26,9 +26,10 @@ else is left. One group (one call of ``append``) is held in memory whole.
 from __future__ import annotations
 
 from schoolwacht_agent.spool.format import Lane
+from schoolwacht_agent.spool.pack import Packed, pack
 from schoolwacht_agent.spool.reader import Item, Portion, Reader
 from schoolwacht_agent.spool.rejected import SetAside
 from schoolwacht_agent.spool.report import Report, look
 from schoolwacht_agent.spool.writer import Writer
 
-__all__ = ["Item", "Lane", "Portion", "Reader", "Report", "SetAside", "Writer", "look"]
+__all__ = ["Item", "Lane", "Packed", "Portion", "Reader", "Report", "SetAside", "Writer", "look", "pack"]

@@ -23,14 +23,11 @@ from msgspec.structs import replace
 
 from schoolwacht.errors import SpoolError
 from schoolwacht.event import Event
-from schoolwacht.wire import encode_event
 from schoolwacht_agent.spool.disk import Appending, Disk, RealDisk
 from schoolwacht_agent.spool.format import (
     FORMAT,
     MARK_MAX,
     OVERHEAD,
-    RECORD_MAX,
-    SIGNAL_DATASETS,
     Kind,
     Lane,
     Segment,
@@ -38,6 +35,7 @@ from schoolwacht_agent.spool.format import (
     event_record,
     state_record,
 )
+from schoolwacht_agent.spool.pack import Packed, pack
 from schoolwacht_agent.spool.recover import Tail, recover, segments
 from schoolwacht_agent.spool.slots import (
     Bound,
@@ -75,7 +73,7 @@ class _Active:
 
 
 class Writer:
-    """The only writer of a spool. Not safe for several threads.
+    """The only writer of a spool. Not safe for several threads at once.
 
     Args:
         directory: the spool; made if it is not there.
@@ -158,25 +156,14 @@ class Writer:
         Returns the number of events kept. Raises SpoolError if the disk refuses: then nothing of the group is kept
         and the caller holds its source back and appends the same group again.
         """
-        groups: tuple[list[bytes], list[bytes]] = ([], [])
-        unfit = [0, 0]
-        for event in events:
-            lane = Lane.SIGNALS if event.event_dataset in SIGNAL_DATASETS else Lane.EVENTS
-            try:
-                raw = encode_event(event)
-            except (TypeError, ValueError, OverflowError) as error:
-                log.warning("an event of dataset %s cannot be encoded and is dropped: %s", event.event_dataset, error)
-                unfit[lane] += 1
-                continue
-            if len(raw) > RECORD_MAX:
-                log.warning("an event of dataset %s has %d bytes and is dropped", event.event_dataset, len(raw))
-                unfit[lane] += 1
-                continue
-            groups[lane].append(raw)
-        self.append_encoded(groups[Lane.SIGNALS], groups[Lane.EVENTS], mark)
-        if any(unfit):
-            self._note_lost("unfit", (unfit[0], unfit[1]))
-        return len(groups[0]) + len(groups[1])
+        return self.append_packed(pack(events), mark)
+
+    def append_packed(self, packed: Packed, mark: bytes) -> int:
+        """Like :meth:`append`, for a group that is encoded already. May be called from another thread than before."""
+        self.append_encoded(packed.signals, packed.events, mark)
+        if any(packed.unfit):
+            self._note_lost("unfit", packed.unfit)
+        return packed.number
 
     def append_encoded(self, signals: Sequence[bytes], events: Sequence[bytes], mark: bytes) -> None:
         """Like :meth:`append`, for events that are encoded already (:func:`schoolwacht.wire.encode_event`)."""

@@ -1,10 +1,10 @@
 """Promise 1: no event lost once it is on the agent's disk or acknowledged. Long form of tests/line/test_kill.py.
 
-    python -m tests.bench.promises.kills [--number 1000] [--seed 1] [--store sqlite]
+    python -m tests.bench.promises.kills [--number 1000] [--seed 1]
 
-Collector, capturing process and forwarding process of one line are killed (SIGKILL), one after the other by chance and at
-random moments of their life, also while they start, while an engine writes its file on. Each victim is started again
-at once. In the end everything that was written must stand in the store once. A kill costs about a second.
+Collector, capturing process and forwarding process of one line are killed (SIGKILL) in random order and at random
+moments of their life, also while they start, while an engine writes its file on. Each victim is started again at once.
+In the end everything that was written must stand in the store once. A kill costs about a second.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ async def kill(line: Line, number: int, chance: random.Random) -> Counter[str]:
 
 
 async def arrived(line: Line) -> list[str]:
-    """Let the line run undisturbed until nothing more comes; the names in the store, each as often as it stands there."""
+    """Let the line run undisturbed until all is there; the names in the store, each as often as it stands there."""
     async with line.running():
         line.write(50)
         until = time.monotonic() + _DRAIN_SECONDS

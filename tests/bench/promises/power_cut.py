@@ -53,8 +53,8 @@ def main() -> None:
     failed = sorted(one for part in played for one in part.failed)
     for number, reason in failed[:10]:
         verdict.note(f"sequence {number}: {reason}")
-    cuts, kills = steps["cut"], steps["kill"]
-    verdict.note(f"{options.sequences:,} sequences, {sum(steps.values()):,} steps, {cuts:,} power cuts, {kills:,} kills")
+    verdict.note(f"{options.sequences:,} sequences, {steps.total():,} steps")
+    verdict.note(f"{steps['cut']:,} power cuts, {steps['kill']:,} kills, {steps['fault']:,} failing operations")
     verdict.note(f"{sum(one.events for one in played):,} events kept, {time.monotonic() - began:,.0f} s")
     verdict.exactly("sequences with an event lost, doubled or miscounted", len(failed), 0)
     verdict.end()
@@ -96,7 +96,8 @@ def _append(machine: SpoolMachine, chance: random.Random) -> None:
 
 def _deliver(machine: SpoolMachine, chance: random.Random) -> None:
     verdicts = chance.choices(list(Word), weights=[6, 1, 1], k=12)
-    machine.deliver(chance.randint(1, 12), chance.randint(1, 1000), verdicts, chance.random() < 0.8, chance.random() < 0.8)
+    settles, power = chance.random() < 0.8, chance.random() < 0.8
+    machine.deliver(chance.randint(1, 12), chance.randint(1, 1000), verdicts, settles, power)
 
 
 def _fault(machine: SpoolMachine, chance: random.Random) -> None:

@@ -38,8 +38,8 @@ class Inode:
         self.dirty.update(range(offset // PAGE, (offset + len(data) + PAGE - 1) // PAGE))
 
     def keep(self, pages: set[int]) -> None:
-        for start, end in _stretches(pages):
-            end = min(end, len(self.seen))
+        for start, stop in _stretches(pages):
+            end = min(stop, len(self.seen))
             if len(self.durable) < end:
                 self.durable.extend(bytes(end - len(self.durable)))
             if start < end:
