@@ -17,9 +17,10 @@ all little-endian. Salt and magic come from the epoch and the segment's number: 
 look like a record cannot pass for one when its surroundings are damaged.
 
 HEADER (first in a segment) and COMMIT (last of each transaction, events lane only) carry a :class:`State`. An event
-whose ordinal is not below the first ordinal of the next segment was never committed and is void: that is how an
+whose ordinal is not below the first ordinal of any later segment was never committed there and is void: that is how an
 abandoned or torn tail is taken back without touching the file. COPY repeats an event of the segment before, which may
-not have reached the disk there (``recover``).
+not have reached the disk there (``recover``); the first ordinal of a segment with copies is that of its first copy,
+which its header knows.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ FORMAT = 1
 RECORD_MAX = 4 << 20
 #: The longest mark of a source, bytes.
 MARK_MAX = 4096
+#: The longest HEADER record, bytes.
+HEADER_MAX = MARK_MAX + 256
 
 _HEAD = struct.Struct("<3sBIIQ")
 _CRC = struct.Struct("<I")
@@ -157,6 +160,18 @@ def state_in(payload: bytes | memoryview) -> State | None:
         return msgspec.msgpack.decode(payload, type=State)
     except msgspec.MsgspecError:
         return None
+
+
+def first_ordinal(segment: Segment, beginning: bytes) -> int | None:
+    """The lowest ordinal that can stand in a segment, from its first bytes; None if its header is not there.
+
+    It lies before the base where the segment begins with copies: the header says where the writer stood before them.
+    """
+    record = next(records(beginning, segment.key), None)
+    if record is None or record.kind != Kind.HEADER or record.start != OVERHEAD:
+        return None
+    state = state_in(beginning[record.start : record.end])
+    return None if state is None else min(segment.base, state.ordinals[segment.lane])
 
 
 def records(buffer: bytes, key: Key, at: int = 0, size: int | None = None) -> Iterator[Record]:

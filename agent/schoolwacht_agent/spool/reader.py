@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from schoolwacht.errors import SpoolError
 from schoolwacht.wire import Verdict
 from schoolwacht_agent.spool.disk import Disk, RealDisk
-from schoolwacht_agent.spool.format import OVERHEAD, Kind, Lane, Segment, record_at, records
+from schoolwacht_agent.spool.format import HEADER_MAX, OVERHEAD, Kind, Lane, Segment, first_ordinal, record_at, records
 from schoolwacht_agent.spool.recover import segments
 from schoolwacht_agent.spool.slots import (
     Bound,
@@ -122,6 +122,7 @@ class Reader:
         self._cursors = cursor_slots(self._disk)
         self._window: _Window | None = None
         self._out: Portion | None = None
+        self._firsts: dict[int, int] = {}
         try:
             self._disk.make_directory("")
             self._disk.claim("reader")
@@ -234,12 +235,13 @@ class Reader:
         if place.ordinal < 0:
             place = replace(place, ordinal=standing[0][0].base if standing else end)
         place = replace(place, ordinal=max(place.ordinal, view.floor.ordinal))
-        for index, (segment, length) in enumerate(standing):
+        limits = self._limits([segment for segment, _ in standing if segment.number >= place.segment], end)
+        for segment, length in standing:
             if segment.number < place.segment:
                 continue
             if segment.number > bound.segment:
                 break
-            limit = min(standing[index + 1][0].base, end) if index + 1 < len(standing) else end
+            limit = limits[segment.number]
             if segment.number > place.segment:
                 place = replace(place, segment=segment.number, offset=0)
             size = bound.offset if segment.number == bound.segment else length
@@ -248,6 +250,32 @@ class Reader:
                 return place
         # What no file has any more, or only damaged, is counted when the next event is found, or here.
         return place if place.segment > bound.segment else _reach(place, end)
+
+    def _limits(self, standing: list[Segment], end: int) -> dict[int, int]:
+        """By segment number, the ordinal from which what it holds is void: a later segment begins with it, or ``end``.
+
+        Not only the next one counts: a copy that was never finished stands behind what the next writer gives.
+        """
+        limits = {}
+        for segment in reversed(standing):
+            limits[segment.number] = end
+            end = min(end, self._first_of(segment))
+        return limits
+
+    def _first_of(self, segment: Segment) -> int:
+        """The lowest ordinal of a segment: its base, or where its copies begin."""
+        if segment.lane is Lane.SIGNALS:
+            return segment.base
+        known = self._firsts.get(segment.number)
+        if known is None:
+            try:
+                known = first_ordinal(segment, self._disk.read(segment.path, 0, HEADER_MAX))
+            except FileNotFoundError:
+                known = None
+            if known is None:
+                return segment.base
+            self._firsts[segment.number] = known
+        return known
 
     def _take_segment(
         self, segment: Segment, place: Place, limit: int, size: int, taking: _Taking
@@ -333,6 +361,7 @@ class Reader:
                     for segment, _, _ in segments(self._disk, lane):
                         if segment.number < min(needed, self._removable[lane]):
                             self._disk.remove(segment.path)
+                            self._firsts.pop(segment.number, None)
             self._removable[lane] = needed
 
     def _error(self, what: str, error: OSError) -> SpoolError:

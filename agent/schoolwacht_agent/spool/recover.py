@@ -97,7 +97,7 @@ def _in_events(disk: Disk, lanes: list[list[tuple[Segment, int, float]]], head: 
             newest = found
         if found is not None and (found.commits or found.tail is not None):
             break
-        limit = segment.base
+        limit = segment.base if limit is None else min(limit, segment.base)
     return newest
 
 
@@ -129,16 +129,23 @@ def _is_whole(group: list[tuple[int, Record]], before: State, after: State) -> b
 
 
 def _stands(disk: Disk, found: _Found, limit: int | None, signals: list[tuple[Segment, int, float]]) -> bool:
-    """Whether a tail was not given up, and its signals are there; ``limit`` is the base of a later segment."""
+    """Whether a tail was not given up, and its signals are there; ``limit`` is the lowest base of a later segment.
+
+    A later segment of signals says that it was given up only if it begins within the tail's own: one that is begun
+    behind them belongs to an attempt that failed after the tail was acknowledged.
+    """
     assert found.tail is not None
     before, after = found.state, found.tail.state
     if limit is not None and after.ordinals[Lane.EVENTS] > limit:
         return False
     if before.ordinals[Lane.SIGNALS] == after.ordinals[Lane.SIGNALS]:
         return True
-    if not signals or signals[-1][0].number != after.signals:
+    if any(one.number > after.signals and one.base < after.ordinals[Lane.SIGNALS] for one, _, _ in signals):
         return False
-    segment, size, _ = signals[-1]
+    found_in = next(((one, size) for one, size, _ in signals if one.number == after.signals), None)
+    if found_in is None:
+        return False
+    segment, size = found_in
     found_ordinals = {segment.ordinal(one) for one in records(disk.read(segment.path, 0, size), segment.key)}
     return found_ordinals.issuperset(range(before.ordinals[Lane.SIGNALS], after.ordinals[Lane.SIGNALS]))
 

@@ -38,7 +38,10 @@ class Floor(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """How far the lanes are durable. Written after each commit and not synced: it is never ahead of the truth."""
+    """How far the lanes are durable: synced when the spool is opened, then written after each commit without a sync.
+
+    It is never ahead of the truth.
+    """
 
     epoch: str
     state: State

@@ -211,7 +211,8 @@ class Writer:
         certain = recovered.certain and not self._is_behind(cursor)
         self._ledger = self._live_ledger(ledger, certain=certain)
         self._next_number = 1 + max(self._numbers(head, cursor))
-        self._publish()
+        # On the disk, so that signals of a first transaction that is cut short are not taken for what is left of many.
+        self._publish(sync=True)
         if self._tail is not None:
             try:
                 self.append_encoded((), (), self._tail.state.mark)
@@ -329,7 +330,7 @@ class Writer:
         # Signals of the transaction that failed may lie on the disk: the next one must make them void.
         self._void_signals = True
 
-    def _publish(self) -> None:
+    def _publish(self, *, sync: bool = False) -> None:
         """Let the reader see what is durable."""
         for lane in Lane:
             active = self._active[lane]
@@ -337,7 +338,7 @@ class Writer:
                 active.committed = active.size
                 self._bounds[lane] = Bound(active.segment.number, active.size)
         try:
-            self._head.write(self._head_now(), sync=False)
+            self._head.write(self._head_now(), sync=sync)
         except OSError as error:
             log.warning("%s: the forwarder sees the last events only later", self._error("cannot be written", error))
 
@@ -391,12 +392,13 @@ class Writer:
     def _drop(self, lane: list[tuple[Segment, int, float]], reason: str) -> None:
         """Drop a lane's oldest segment: first counted, on the disk, then removed."""
         segment = lane[0][0]
-        end = lane[1][0].base
+        # Not only the next one: a copy that was never finished stands behind what came after it.
+        end = min(later.base for later, _, _ in lane[1:])
         with self._disk.locked():
             cursor = self._cursors.read()
             lost = _unsettled(segment.base, end, cursor.places[segment.lane] if cursor else Place())
             floors = list(self._ledger.floors)
-            floors[segment.lane] = Floor(segment.number, max(end, segment.base))
+            floors[segment.lane] = Floor(segment.number, max(end, floors[segment.lane].ordinal))
             counts = [0, 0]
             counts[segment.lane] = lost
             ledger = replace(_plus(self._ledger, reason, counts), floors=(floors[0], floors[1]))

@@ -5,8 +5,9 @@
 The real writer, reader and recovery run over a model of a disk that keeps, page by page and name by name, any subset of
 what was not synced, forgets dirty pages after a failed sync, and fails where it is told to. A sequence is random steps
 (append, deliver, kill, power cut, failing operations, restarts) and ends with a power cut and a full drain; then every
-event that ``append`` had returned for must have arrived once, and the account must be exact. A sequence follows from
-its number: a failing one is played again with ``--first NUMBER --sequences 1``.
+event that ``append`` had returned for must have arrived once, and the account must be exact. In every
+fourth sequence the spool is so small that it always drops, and the account of that must be exact. A sequence follows
+from its number: a failing one is played again with ``--first NUMBER --sequences 1``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from schoolwacht.wire import Verdict as Word
 from tests.bench.promises.verdict import Verdict
-from tests.schoolwacht_agent.spool.test_machine import FAULTS, SpoolMachine
+from tests.schoolwacht_agent.spool.test_machine import FAULTS, FullSpoolMachine, SpoolMachine
 
 
 class Played(NamedTuple):
@@ -77,7 +78,7 @@ def play_all(first: int, end: int, every: int, steps: int) -> Played:
 def play(number: int, steps: int, counts: Counter[str]) -> int:
     """Play one sequence; raises AssertionError if the promise is broken. Returns how many events were kept."""
     chance = random.Random(number)
-    machine = SpoolMachine()
+    machine = FullSpoolMachine() if number % 4 == 3 else SpoolMachine()
     machine.begin(chance.getrandbits(30))
     for _ in range(steps):
         kind = chance.choices(list(STEPS), weights=[weight for weight, _ in STEPS.values()])[0]
@@ -104,6 +105,11 @@ def _fault(machine: SpoolMachine, chance: random.Random) -> None:
     machine.fault(chance.choice(FAULTS), chance.randint(0, 25), chance.random() < 0.3)
 
 
+def _wait(machine: SpoolMachine, chance: random.Random) -> None:
+    if isinstance(machine, FullSpoolMachine):
+        machine.wait(chance.randint(1, 24 * 20))
+
+
 def _failing_start(machine: SpoolMachine, chance: random.Random) -> None:
     machine.start_on_a_failing_disk(chance.choice(FAULTS), chance.randint(0, 30), chance.random() < 0.8)
 
@@ -118,6 +124,7 @@ STEPS: dict[str, tuple[int, Callable[[SpoolMachine, random.Random], None]]] = {
     "cut": (10, lambda machine, _: machine.cut_power()),
     "restart writer": (3, lambda machine, _: machine.restart_writer()),
     "restart reader": (3, lambda machine, _: machine.restart_reader()),
+    "wait": (3, _wait),
     "failing start": (4, _failing_start),
 }
 

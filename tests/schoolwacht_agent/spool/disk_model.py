@@ -108,18 +108,25 @@ class ModelDisk:
     # Faults
 
     def arm(self, kind: str, after: int, *, lasting: bool = False) -> None:
-        """Let the operation after so many others fail: enospc, eio_write, eio_sync, eio_read or crash."""
+        """Let the operation after so many others fail: enospc, eio_write, eio_sync, eio_read, crash or
+        crash_sync (all that was written is in the page cache).
+        """
         self._fault = (kind, after, lasting)
 
     def heal(self) -> None:
         self._fault = None
+
+    @property
+    def fails_no_more(self) -> bool:
+        """Whether the failure that was armed has happened, and no other will."""
+        return self._fault is None
 
     def step(self, operation: str, path: str) -> None:
         self.steps += 1
         if self._fault is None:
             return
         kind, after, lasting = self._fault
-        if kind != "crash" and operation not in _FAILS[kind]:
+        if kind in _FAILS and operation not in _FAILS[kind]:
             return
         if kind == "enospc" and operation == "overwrite":
             return
@@ -128,7 +135,7 @@ class ModelDisk:
             return
         if not lasting:
             self._fault = None
-        if kind == "crash":
+        if kind in {"crash", "crash_sync"}:
             raise Crash(f"{operation} {path}")
         code = errno.ENOSPC if kind == "enospc" else errno.EIO
         raise OSError(code, f"{kind} at {operation} {path}")
@@ -248,5 +255,6 @@ _FAILS = {
     "enospc": {"create", "write", "overwrite"},
     "eio_write": {"create", "write", "overwrite"},
     "eio_sync": {"sync"},
+    "crash_sync": {"sync"},
     "eio_read": {"read"},
 }
