@@ -326,10 +326,13 @@ class Reader:
         held: list[list[Held]] = [
             [one for one in portion.places[lane].held if (lane, one.ordinal) not in taken] for lane in Lane
         ]
+        known = [{one.ordinal for one in place.held} for place in self._cursor.places]
         rescued = [0, 0]
         delivered = rejected = 0
         for item, verdict in zip(portion.items, verdicts, strict=True):
-            dropped = item.held.segment <= floors[item.lane].segment
+            floor, tried = floors[item.lane], item.held.ordinal in known[item.lane]
+            # The writer counts what it drops by segment where it was tried before, and else by ordinal.
+            dropped = item.held.segment <= floor.segment if tried else item.held.ordinal < floor.ordinal
             if verdict is Verdict.RETRY:
                 if not dropped:
                     held[item.lane].append(item.held)

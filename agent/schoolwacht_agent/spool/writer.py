@@ -106,6 +106,7 @@ class Writer:
         self._ledgers = ledger_slots(self._disk)
         self._cursors = cursor_slots(self._disk)
         self._ledger = Ledger("", 0)
+        self._ledger_kept = True
         self._state = State()
         self._tail: Tail | None = None
         self._void_signals = False
@@ -348,6 +349,8 @@ class Writer:
     # The bound
 
     def _make_room(self, incoming: int) -> None:
+        if not self._ledger_kept:
+            self._keep_ledger()
         now = self._clock()
         due = abs(now - self._age_checked) >= _AGE_CHECK_SECONDS
         if not due and self._used is not None and self._used + incoming <= self._max_bytes:
@@ -396,14 +399,16 @@ class Writer:
         end = min(later.base for later, _, _ in lane[1:])
         with self._disk.locked():
             cursor = self._cursors.read()
-            lost = _unsettled(segment.base, end, cursor.places[segment.lane] if cursor else Place())
             floors = list(self._ledger.floors)
-            floors[segment.lane] = Floor(segment.number, max(end, floors[segment.lane].ordinal))
+            floor = floors[segment.lane]
+            lost = _unsettled(segment, end, floor, cursor.places[segment.lane] if cursor else Place())
+            floors[segment.lane] = Floor(segment.number, max(end, floor.ordinal))
             counts = [0, 0]
             counts[segment.lane] = lost
             ledger = replace(_plus(self._ledger, reason, counts), floors=(floors[0], floors[1]))
-            self._ledgers.write(ledger, sync=True, twice=True)
+            # Before it is written: should that fail, the reader may see it nevertheless, and passes these events.
             self._ledger = ledger
+            self._keep_ledger()
             self._disk.remove(segment.path)
         del lane[0]
         if lost:
@@ -412,7 +417,13 @@ class Writer:
     def _note_lost(self, reason: str, counts: tuple[int, int]) -> None:
         self._ledger = _plus(self._ledger, reason, counts)
         with suppress(OSError):
-            self._ledgers.write(self._ledger, sync=True, twice=True)
+            self._keep_ledger()
+
+    def _keep_ledger(self) -> None:
+        """Write the ledger; nothing that it counts as dropped may be removed before that."""
+        self._ledger_kept = False
+        self._ledgers.write(self._ledger, sync=True, twice=True)
+        self._ledger_kept = True
 
     def _error(self, what: str, error: OSError) -> SpoolError:
         way_out = ": make room on the disk" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
@@ -427,7 +438,11 @@ def _plus(ledger: Ledger, reason: str, counts: Sequence[int]) -> Ledger:
     return replace(ledger, lost=(lost[0], lost[1]))
 
 
-def _unsettled(base: int, end: int, place: Place) -> int:
-    """How many events with ordinals in [base, end) the reader has not settled."""
-    unread = max(0, end - max(base, place.ordinal))
-    return unread + sum(base <= held.ordinal < min(end, place.ordinal) for held in place.held)
+def _unsettled(segment: Segment, end: int, floor: Floor, place: Place) -> int:
+    """How many events the reader cannot get any more once a segment is dropped and it goes on at the ordinal ``end``.
+
+    Not only those from the segment's base on: copies stand before it, and what only damage was left of counts, too.
+    """
+    start = place.ordinal if place.ordinal >= 0 else segment.base
+    unread = max(0, end - max(start, floor.ordinal))
+    return unread + sum(floor.segment < held.segment <= segment.number for held in place.held)

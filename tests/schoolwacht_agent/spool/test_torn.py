@@ -88,3 +88,77 @@ def test_a_start_that_meets_a_failing_disk_in_the_copy_changes_nothing() -> None
         disk.heal()
         writer.append_encoded([], [b"c0"], b"c")
         assert drained(disk) == [b"a0", b"b0", b"b1", b"c0"], f"operation {place}"
+
+
+def test_what_was_acknowledged_outlives_the_attempts_that_failed_behind_it() -> None:
+    for seed in range(120):
+        disk = ModelDisk(seed)
+        writer = Writer(NOWHERE, disk=disk)
+        writer.append_encoded([b"a0"], [b"a1"], b"a")
+        # The first attempt leaves its signals behind, the next ones begin a segment of signals for theirs.
+        disk.arm("eio_sync", seed % 2, lasting=True)
+        for _ in range(3):
+            with suppress(SpoolError):
+                writer.append_encoded([b"b0"], [b"b1"], b"b")
+                raise AssertionError("acknowledged without a sync")
+        disk.cut_power()
+        assert Writer(NOWHERE, disk=disk).mark == b"a", f"seed {seed}"
+        assert drained(disk) == [b"a0", b"a1"], f"seed {seed}"
+
+
+def test_signals_of_a_first_group_that_was_cut_short_do_not_count() -> None:
+    for seed in range(40):
+        disk = ModelDisk(seed)
+        writer = Writer(NOWHERE, disk=disk)
+        disk.arm("crash_sync", 2)
+        with pytest.raises(Crash):
+            writer.append_encoded([b"a0", b"a1"], [b"a2"], b"a")
+        disk.cut_power()
+        writer = Writer(NOWHERE, disk=disk)
+        if writer.mark == b"":
+            assert drained(disk) == [], f"seed {seed}: the source gives them again"
+
+
+def test_a_drop_that_could_not_be_recorded_is_counted_though_the_reader_has_seen_it() -> None:
+    for place in range(8):
+        disk = ModelDisk(place)
+        writer = Writer(NOWHERE, disk=disk, max_bytes=40_000)
+        reader = Reader(NOWHERE, disk=disk)
+        written = refused = delivered = 0
+        while written < 100:
+            if written == 30 and not refused:
+                disk.arm("eio_sync", place)
+            try:
+                writer.append_encoded([], [b"%d" % written + b"y" * 900], b"")
+            except SpoolError:
+                refused += 1
+                if (portion := reader.take(3, 10_000)) is not None:
+                    reader.settle(portion, [Verdict.DELIVERED] * len(portion.items))
+                    delivered += len(portion.items)
+                continue
+            written += 1
+        reader.close()
+        delivered += len(drained(disk))
+        report = look(NOWHERE, disk=disk)
+        assert report is not None
+        assert delivered + sum(report.lost.values()) == written, f"sync {place}"
+
+
+def test_an_event_that_waits_as_a_copy_is_counted_when_it_is_dropped() -> None:
+    disk = ModelDisk(1)
+    writer = Writer(NOWHERE, disk=disk, max_bytes=40_000)
+    disk.arm("crash_sync", 0)
+    with pytest.raises(Crash):
+        writer.append_encoded([], [b"a0", b"a1", b"a2"], b"a")
+    disk.kill()
+    writer = Writer(NOWHERE, disk=disk, max_bytes=40_000)
+    with Reader(NOWHERE, disk=disk) as reader:
+        portion = reader.take(2, 10_000)
+        assert portion is not None
+        reader.settle(portion, [Verdict.RETRY, Verdict.DELIVERED])
+    for number in range(120):
+        writer.append_encoded([], [b"%d" % number + b"y" * 900], b"c")
+    came = len(drained(disk))
+    report = look(NOWHERE, disk=disk)
+    assert report is not None
+    assert 1 + came + sum(report.lost.values()) == 123
