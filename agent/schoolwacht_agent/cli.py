@@ -15,12 +15,14 @@ from schoolwacht.command import DONE, FAILED, INTERRUPTED, WRONG, perform, say
 from schoolwacht_agent import app, config, doctor, keyholders, logs, replay, status
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, EngineName, LogLevel, Settings, SourceTable
+from schoolwacht_agent.detections import left_out, listed
 from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.evidence import command as evidence
 from schoolwacht_agent.evidence.open import open_evidence
 from schoolwacht_agent.evidence.recent import Captures
 from schoolwacht_agent.indicators.command import accept, describe, load, set_of
 from schoolwacht_agent.minimise.open import open_minimise
+from schoolwacht_agent.sources import choose
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.standpoint.settings import StandpointTable
 
@@ -236,6 +238,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         _say(f"delivered {result.delivered}, rejected {result.rejected}")
     else:
         result = replay.show(plan, as_json=arguments.json, signals_only=arguments.signals)
+    if missing := left_out(choose(plan.source)[1].sees(plan.source)):
+        _say(f"what this engine gives is not enough for {listed(missing)}")
     if unknown := plan.standpoint.figures().get("unknown.events"):
         _say(f"{unknown} events of no known school were left out (standpoint.mapping)")
     for fault in result.faults:

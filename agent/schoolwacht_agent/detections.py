@@ -7,6 +7,7 @@ collector detects in single records is in a table here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from schoolwacht.event import Dataset
@@ -43,3 +44,11 @@ def left_out(sees: frozenset[Dataset]) -> dict[str, str]:
         if dataset not in sees:
             missing[detection] = f"{dataset.value} records"
     return dict(sorted(missing.items()))
+
+
+def listed(missing: Mapping[str, str]) -> str:
+    """What :func:`left_out` found, in words: ``D03 (arp records); D09, D16 (signatures)``."""
+    by_need: dict[str, list[str]] = {}
+    for detection, need in missing.items():
+        by_need.setdefault(need, []).append(detection)
+    return "; ".join(f"{', '.join(ids)} ({need})" for need, ids in sorted(by_need.items()))

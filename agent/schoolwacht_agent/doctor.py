@@ -23,7 +23,7 @@ from schoolwacht_agent import config
 from schoolwacht_agent.answer import Meaning
 from schoolwacht_agent.app import CAPTURE, spool_of
 from schoolwacht_agent.config import EngineName, Settings
-from schoolwacht_agent.detections import left_out
+from schoolwacht_agent.detections import left_out, listed
 from schoolwacht_agent.evidence.examine import try_decoding
 from schoolwacht_agent.evidence.run import Failed
 from schoolwacht_agent.evidence.sandbox import Layer
@@ -173,12 +173,8 @@ def check_detections(settings: Settings) -> Finding | None:
         return None  # check_engine says why
     if not missing:
         return Finding("detections", Level.FINE, "the engine gives what every detection needs")
-    by_need: dict[str, list[str]] = {}
-    for detection, need in missing.items():
-        by_need.setdefault(need, []).append(detection)
-    text = "; ".join(f"{', '.join(ids)} ({need})" for need, ids in sorted(by_need.items()))
     remedy = "install Suricata and set source.engine to auto; docs/detections.md says what each one is"
-    return Finding("detections", Level.WARNING, f"this engine leaves out {text}", remedy)
+    return Finding("detections", Level.WARNING, f"this engine leaves out {listed(missing)}", remedy)
 
 
 def check_filter(settings: Settings) -> Finding | None:

@@ -126,6 +126,7 @@ def short_line(event: Event) -> str:
         or event.dns_question_name
         or event.tls_client_server_name
         or event.url_full
+        or event.sighting_value
         or event.network_protocol
         or ""
     )

@@ -93,8 +93,8 @@ async def _secret(settings: Settings) -> list[Finding]:
 
 async def _store(settings: Settings) -> list[Finding]:
     store = make_store(settings)
-    await store.open()
     try:
+        await store.open()
         health = await store.health()
         level = Level.OK if health.writable else Level.FAULT
         findings = [Finding("store", level, health.detail)]

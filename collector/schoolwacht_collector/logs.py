@@ -76,4 +76,5 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _has_error(record: logging.LogRecord) -> bool:
-    return record.exc_info is not None and record.exc_info[0] is not None
+    # False where a caller says so: asyncio and aiohttp do.
+    return record.exc_info is not None and bool(record.exc_info) and record.exc_info[0] is not None

@@ -77,7 +77,7 @@ def _sighting(row: Row) -> str:
 
 def _dns(row: Row) -> str:
     question = _words(row, "dns.question.name", "dns.question.type")
-    answers = row.get("dns.answers.data") or []
+    answers = [answer for answer in row.get("dns.answers.data") or [] if answer]
     code = row.get("dns.response_code")
     outcome = _text(answers[:3]) if answers else (str(code) if code and code != "NOERROR" else "")
     return f"{question} → {outcome}" if outcome else question
@@ -103,6 +103,19 @@ def _signal(row: Row) -> str:
     return str(row.get("message") or row.get("rule.name") or "")
 
 
+def _evidence(row: Row) -> str:
+    if fault := row.get("evidence.fault"):
+        return f"no evidence: {fault}"
+    packets = int(row.get("evidence.packets") or 0)
+    return f"evidence of {packets} packets, {size(float(row.get('evidence.bytes') or 0))}" if packets else ""
+
+
+def _health(row: Row) -> str:
+    value = row.get("health.value")
+    figure = f" {float(value):.4g}" if value else ""
+    return f"{row.get('health.condition', '')}{figure}: {row.get('message', '')}".strip(": ")
+
+
 def _of(*fields: str) -> Callable[[Row], str]:
     return lambda row: _words(row, *fields)
 
@@ -118,6 +131,7 @@ HEADLINES: Mapping[str, Callable[[Row], str]] = MappingProxyType(
         "signal": _signal,
         "summary": _summary,
         "sighting": _sighting,
+        "evidence": _evidence,
         "ssh": _of("nsm.ssh.client.software", "nsm.ssh.server.software"),
         "smb": _of("nsm.smb.command", "nsm.smb.share", "nsm.smb.filename", "nsm.smb.named_pipe", "nsm.smb.status"),
         "krb5": _of("nsm.krb5.msg_type", "nsm.krb5.cname", "nsm.krb5.sname", "nsm.krb5.error_code"),
@@ -132,6 +146,6 @@ HEADLINES: Mapping[str, Callable[[Row], str]] = MappingProxyType(
         "dhcp": _of("nsm.dhcp.type", "nsm.dhcp.client_hostname", "nsm.dhcp.assigned_ip"),
         "arp": _of("nsm.arp.operation", "nsm.arp.sender_ip", "nsm.arp.target_ip"),
         "anomaly": _of("nsm.anomaly.type", "nsm.anomaly.event"),
-        "health": _of("health.condition", "health.value", "message"),
+        "health": _health,
     }
 )

@@ -73,3 +73,10 @@ def test_details_are_logged_when_asked_for() -> None:
     logging.getLogger("schoolwacht_collector.test").debug("detail")
     logging.getLogger("asyncio").debug("detail of others")
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["detail"]
+
+
+def test_a_caller_may_say_that_there_is_no_error() -> None:
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    logging.getLogger("schoolwacht_collector").warning("text", exc_info=False)
+    assert json.loads(stream.getvalue())["message"] == "text"

@@ -23,6 +23,26 @@ def test_a_row_without_details_still_says_something(dataset: Dataset) -> None:
     ("row", "line"),
     [
         (
+            {"event.dataset": "evidence", "evidence.packets": 12, "evidence.bytes": 3400},
+            "evidence of 12 packets, 3.4 kB",
+        ),
+        (
+            {"event.dataset": "evidence", "evidence.fault": "the capture is gone"},
+            "no evidence: the capture is gone",
+        ),
+        (
+            {"event.dataset": "dns", "dns.question.name": "c.example", "dns.answers.data": ["", "", ""]},
+            "c.example",
+        ),
+        (
+            {"event.dataset": "health", "health.condition": "blind", "health.value": 45.24089, "message": "no packet"},
+            "blind 45.24: no packet",
+        ),
+        (
+            {"event.dataset": "health", "health.condition": "ok", "health.value": 0.0, "message": "the agent works"},
+            "ok: the agent works",
+        ),
+        (
             {
                 "event.dataset": "summary",
                 "network.protocol": "dns",

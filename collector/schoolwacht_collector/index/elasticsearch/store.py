@@ -61,7 +61,7 @@ class ElasticsearchStore:
         except NotFoundError:
             found = None
         except client.FAULTS as error:
-            raise client.translated(error) from error
+            raise StoreError(client.fault(error), path=", ".join(self._settings.urls)) from error
         wanted = templates.version(self._settings)
         versions = {
             one["name"]: one["component_template"].get("_meta", {}).get("version")
