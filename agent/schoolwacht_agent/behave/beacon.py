@@ -4,7 +4,7 @@ The figure is the coefficient of variation of the intervals (standard deviation 
 host, destination, port and server name. Measured: beacons 0.09 and 0.16, Teams 0.90, films 2.31; password guessing
 0.15, hence the pairs of D04 are left out. Calls every ``low_seconds`` (a minute) or slower are low; every
 ``medium_seconds`` (ten minutes) or slower, to something that at most ``rare_hosts`` hosts of the school call, medium.
-Faster ones are told as information: pages that reload and games do that, too.
+Faster ones are told as information, if rare: pages that reload and games do that, too.
 
 Why it looks like a beacon goes with the signal as scores from 0 to 1 in the manner of RITA: *timestamp* and *size* (how
 evenly intervals and sizes lie around their median: Bowley skew and median absolute deviation), *histogram* (how evenly
@@ -170,16 +170,18 @@ class Beacon:
         mean, variation = evenness(starts)
         if variation > settings.variation:
             return
+        callers = len(self._callers.of(_whom(event, name)))
+        rare = callers <= settings.rare_hosts
+        if mean < settings.low_seconds and not rare:
+            return
         if not calls.ladder.speaks(calls.total, settings.flows, calls.starts[-1], quiet=20 * mean):
             return
         scores = score(starts, calls.sizes, since=calls.first)
-        callers = len(self._callers.of(_whom(event, name)))
         where = f"{name} ({event.destination_ip})" if name else f"{event.destination_ip}"
         message = (
             f"{event.source_ip} called {where} {calls.total} times, every {mean:.0f} s "
             f"(coefficient of variation {variation:.2f}, beacon score {scores.total:.2f})"
         )
-        rare = callers <= settings.rare_hosts
         yield raise_signal(
             RULE,
             event,

@@ -95,6 +95,11 @@ def test_a_slow_beacon_is_found_among_tens_of_thousands_of_conversations() -> No
     assert (signal.source_ip, signal.signal_confidence) == ("10.21.99.1", "Medium")
 
 
+def test_a_page_that_reloads_for_a_whole_class_is_not_told_at_all() -> None:
+    reloads = [flow(n * 5 + host / 100, f"10.21.0.{host}") for n in range(40) for host in range(30)]
+    assert found(reloads) == []
+
+
 @pytest.mark.parametrize("port", [53, 123])
 def test_time_and_name_servers_are_asked_evenly_by_design(port: int) -> None:
     assert found(flow(n * 1024, port=port, transport="udp") for n in range(60)) == []
