@@ -5,7 +5,7 @@ What is judged, and when it is an alarm:
 * packets that the kernel, the ring or the engine dropped: 1 % of those of the time since the last figures;
 * what TCP connections sent and nobody saw (sequence numbers), which also shows what was lost before it came here: 1 %
   of the bytes of the sampled connections, or five gaps in a hundred connections as Suricata counts them;
-* silence: no packet for 45 s; an interface that is down or gone: at once;
+* silence: no packet for 40 s; an interface that is down or gone: at once;
 * one-sided traffic: of the last 100 TCP connections that were under way (or of those of a minute, 20 at least), a fifth
   was seen in one direction only. An unanswered SYN is a scan or a dead host, and counts as no connection;
 * a clock that was set by more than two seconds; a disk with less than 64 MiB left; signatures that did not load.
@@ -30,7 +30,7 @@ from schoolwacht_agent.sources.port import Counters
 LOSS = 0.01
 #: Suricata's gaps for each TCP connection that are an alarm.
 GAPS = 0.05
-SILENT_SECONDS = 45.0
+SILENT_SECONDS = 40.0
 #: Bytes that a sample of TCP needs before it is judged: one lost segment of ten is no percentage.
 SAMPLE_BYTES = 1 << 20
 SAMPLE_SESSIONS = 100

@@ -55,6 +55,29 @@ def test_a_service_runs_a_command_that_exists(unit: str) -> None:
     assert cli.parser().parse_args(arguments).config == cli.DEFAULT_CONFIG
 
 
+def test_the_capture_may_make_the_calls_by_which_decoding_gives_its_rights_up() -> None:
+    """Of those that ``evidence/sandbox.py`` makes, the system's own groups withhold some."""
+    analyse = program("systemd-analyze", "systemd")
+    allowed: set[str] = set()
+    for line in re.findall(
+        r"^SystemCallFilter=(.+)$", (UNITS / "schoolwacht-agent-capture.service").read_text(), re.MULTILINE
+    ):
+        names = {call for word in line.lstrip("~").split() for call in _calls(analyse, word)}
+        allowed = allowed - names if line.startswith("~") else allowed | names
+    needed = {"capset", "prctl", "prlimit64", "seccomp", "landlock_restrict_self", "landlock_create_ruleset"}
+    assert needed <= allowed
+    assert not {"mount", "ptrace", "setuid", "init_module", "reboot"} & allowed
+
+
+def _calls(analyse: Path, word: str) -> set[str]:
+    """The system calls of a name or, if it begins with @, of a group."""
+    if not word.startswith("@"):
+        return {word}
+    done = subprocess.run([analyse, "syscall-filter", word], capture_output=True, text=True, timeout=30, check=True)
+    inside = [line.strip() for line in done.stdout.splitlines()[1:] if line.strip() and "#" not in line]
+    return {call for name in inside for call in _calls(analyse, name)}
+
+
 def test_the_settings_of_a_gateway_load() -> None:
     settings = config.load(AGENT / "gateway.toml")
     assert [zone.kind.value for zone in settings.zones] == ["staff", "pupil", "guest", "server"]

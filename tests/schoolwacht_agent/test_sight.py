@@ -67,7 +67,7 @@ def test_loss_stands_until_there_are_new_figures(scene: Scene) -> None:
 
 def test_silence_is_an_alarm_within_a_minute(scene: Scene) -> None:
     assert scene.look() == {}
-    assert scene.look(40.0, packets=0) == {}
+    assert scene.look(35.0, packets=0) == {}
     found = scene.look(5.0, packets=0)
     assert found[Condition.SILENT].value == SILENT_SECONDS
     assert scene.look(packets=1) == {}

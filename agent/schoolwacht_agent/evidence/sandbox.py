@@ -96,7 +96,9 @@ def enter(bounds: Bounds, *, readable: Sequence[Path]) -> list[Layer]:
     if namespaces:
         layers.append(Layer.NAMESPACES)
     _continue_in_child()
-    os.nice(10)
+    with suppress(OSError):
+        # A service manager may forbid it; decoding then is as urgent as the rest.
+        os.nice(10)
     # Made while everything can still be reached.
     rules = _file_rules(readable)
     if _change_account():
