@@ -70,6 +70,8 @@ def entity_of(event: Event) -> str:
         event.destination_ip or event.destination_mac,
     )
     first, second = reversed(ends) if event.network_direction is Direction.INBOUND else ends
+    if event.network_direction is None:
+        second = None  # a sighting names the outside only (docs/privacy.md)
     return first or second or event.observer_name or "unknown"
 
 

@@ -113,6 +113,11 @@ def test_the_entity_is_the_host_of_the_school(direction: Direction | None, entit
     assert entity_of(tls(network_direction=direction)) == entity
 
 
+def test_of_a_sighting_the_entity_is_the_agent_and_not_the_address_outside() -> None:
+    sighted = tls(event_dataset=Dataset.SIGHTING, source_ip=None, source_mac=None, network_direction=None)
+    assert entity_of(sighted) == "agent-one"
+
+
 def test_without_addresses_the_entity_is_the_mac_and_at_last_the_agent() -> None:
     bare = tls(source_ip=None, destination_ip=None, source_mac="aa:bb")
     assert entity_of(bare) == "aa:bb"
