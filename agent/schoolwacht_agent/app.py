@@ -22,6 +22,7 @@ from schoolwacht.errors import SpoolError
 from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import EngineName, Settings, SourceTable, key
+from schoolwacht_agent.cycles import look_seldom
 from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.evidence.open import keep_recent, open_evidence, written_by_suricata
 from schoolwacht_agent.evidence.recent import Packets
@@ -186,4 +187,6 @@ async def _attend(uplink: Uplink, beats: Beats, parent: int | None) -> None:
 def part(name: str, settings: Settings, *, parent: int | None = None) -> None:
     """Run one part, CAPTURE or FORWARDER. Raises SchoolwachtError."""
     parts: dict[str, Callable[..., None]] = {CAPTURE: capture, FORWARDER: forward}
+    if name == CAPTURE:
+        look_seldom()
     parts[name](settings, parent=parent)

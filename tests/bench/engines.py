@@ -35,6 +35,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
+from schoolwacht_agent.cycles import look_seldom
 from schoolwacht_agent.sources.packets import PacketsSource
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.capture.pcap import MAGICS
@@ -94,6 +95,7 @@ def _events_of(source: Source) -> int:
 
 
 def _packets(path: Path) -> int:
+    look_seldom()  # as the capturing process does
     return _events_of(PacketsSource.from_files([path]))
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 from struct import pack
 
-from schoolwacht_agent.sources.packets.rare import Rare, SnmpMessage
+from schoolwacht_agent.sources.packets.rare import Rare
 from tests.fuzz.harness import Harness, main
 from tests.schoolwacht_agent.sources.packets.made import ipv4, udp
-
-SNMP = bytes.fromhex("302602010104067075626c6963a019020104020100020100300e300c06082b060102010101000500")
 
 
 def l2tp(inner: bytes) -> bytes:
@@ -21,6 +19,8 @@ def l2tp(inner: bytes) -> bytes:
     return pack(">HHH", 0x0002, 1, 1) + b"\x00\x21" + inner
 
 
+#: What it reads, and what is found in it.
+PLAIN, INNER = l2tp(ipv4(udp())), (0x0800, ipv4(udp()))
 #: What has made scapy loop: a RADIUS attribute of length 0 (CVE-2019-1010142), DHCP options without an end, names that
 #: point at themselves, lengths of nought in options of TCP and elements of 802.11.
 _RADIUS = pack(">BBH16s", 1, 1, 24, bytes(16)) + b"\x01\x00" * 60
@@ -36,12 +36,9 @@ LOOPS = {
 }
 #: Task → how a packet of it comes.
 LINKS = {b"w": 105, b"r": 127, b"p": 192}
-_SNAP = b"\xaa\xaa\x03\x00\x00\x00\x08\x00"
 SAMPLES = [
-    b"s" + SNMP,
     *(b"l" + packet for packet in LOOPS.values()),
-    b"l" + l2tp(ipv4(udp())),
-    b"2\xaa\xaa\x03\x00\x00\x00\x08\x00" + ipv4(udp()),
+    b"l" + PLAIN,
     b"w\x80\x00\x00\x00" + b"\xff" * 6 + b"\x02" * 12 + bytes(14) + b"\x00\x00\x01\x00\x03\x00" * 30,
     b"w\x08\x01\x00\x00" + b"\x02" * 18 + b"\x00\x00\xaa\xaa\x03\x00\x00\x00\x08\x00" + ipv4(udp()),
     b"r\x00\x00\x08\x00\x00\x00\x00\x00\x08\x01\x00\x00"
@@ -66,7 +63,7 @@ class Lead:
 
     def _made(self) -> Rare:
         made = Rare(1000, lambda _: None, wait=True)
-        made.snmp(0, SNMP)  # it takes a second or two to load
+        made.l2tp(0, PLAIN)  # it takes a second or two to load
         return made
 
     def ask(self, data: bytes) -> object:
@@ -76,19 +73,17 @@ class Lead:
         before = rare._failures
         if kind in LINKS:
             found: object = rare.unwrap(self._second, LINKS[kind], 0, packet)
-        elif kind == b"2":
-            found = rare.unwrap(self._second, -1, 100, packet)
         elif kind == b"a":
             found = rare.unwrap(self._second, -1, 0x88E7, packet)
         else:
-            found = rare.l2tp(self._second, packet) if kind == b"l" else rare.snmp(self._second, packet)
+            found = rare.l2tp(self._second, packet)
         if rare._failures > before:
             self.failures += 1
             self.last = data
             began = time.monotonic()
             rare.close()
             self._rare = self._made()
-            assert isinstance(self._rare.snmp(0, SNMP), SnmpMessage)
+            assert self._rare.l2tp(0, PLAIN) == INNER
             self.longest = max(self.longest, time.monotonic() - began)
         return found
 

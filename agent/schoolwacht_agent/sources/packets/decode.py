@@ -1,6 +1,6 @@
 """From a frame to what a flow is made of: link layer, VLAN tags, tunnels, IP, extension headers, fragments.
 
-This is the way for every packet that is not plain IPv4 over Ethernet (the engine takes those apart itself). What is
+This is the way for every packet that the engine does not take apart itself (``engine.py``). What is
 counted of a packet, and which layers make a flow, follows Suricata: the frame's length at the outside; in a tunnel that
 of the inner packet, or of the inner frame where there is one (ERSPAN: with its header; VXLAN: without the frame's). GRE
 and IP in IP show only what is in them, VXLAN and Geneve both.
@@ -11,21 +11,24 @@ Nothing raises: a packet that does not hold together is counted by its reason an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from struct import Struct
+from struct import Struct as Layout
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from schoolwacht_agent.sources.packets.flows import ICMP6
 from schoolwacht_agent.sources.packets.fragments import Fragments
 from schoolwacht_agent.sources.packets.rare import Rare
 from schoolwacht_agent.sources.packets.records import TAGGED, Link
 
-_half = Struct(">H").unpack_from
+_half = Layout(">H").unpack_from
 _IPV4, _IPV6, _ARP = 0x0800, 0x86DD, 0x0806
 _VLANS = frozenset({0x8100, 0x88A8, 0x9100})
 _MPLS = frozenset({0x8847, 0x8848})
 _PPPOE, _BRIDGED, _PPP, _ERSPAN = 0x8864, 0x6558, 0x880B, 0x88BE
 _LENGTH_MAX = 1536
+#: SNAP whose protocol is an ethertype (RFC 1042; IEEE 802.1H).
+_SNAPS = (b"\xaa\xaa\x03\x00\x00\x00", b"\xaa\xaa\x03\x00\x00\xf8")
 _TAGS_MAX = 4
 _DEPTH_MAX = 5
 _EXTENSIONS_MAX = 16
@@ -34,8 +37,7 @@ _HOP, _IPIP, _IPV6_IN, _ROUTING, _FRAGMENT, _GRE, _AUTHENTICATION, _NONE, _OPTIO
 _EXTENSIONS = frozenset({_HOP, _ROUTING, _OPTIONS, _AUTHENTICATION})
 
 
-@dataclass(slots=True, frozen=True)
-class Context:
+class Context(Struct, frozen=True, gc=False):
     """What is known of a packet outside its network layer.
 
     ``length`` is what the packet counts for; ``suffix`` what sets its flow's key apart (VLANs, depth of tunnel);
@@ -193,13 +195,21 @@ class Decoder:
             self._unknown(context, kind, buffer, at, end)
 
     def _unknown(self, context: Context, kind: int, buffer: bytes, at: int, end: int) -> None:
+        if kind < _LENGTH_MAX:
+            self._logical(context, min(end, at + kind), buffer, at)
+            return
         inner = self._rare.unwrap(context.seconds, -1, kind, buffer[at:end]) if context.depth < _DEPTH_MAX else None
         if inner is not None:
             self._network(context.inside(len(inner[1])), inner[0], inner[1], 0, len(inner[1]))
-        elif kind < _LENGTH_MAX:
-            self._note("ethernet: 802.2 frame")
         else:
             self._note(f"ethertype 0x{kind:04x}")
+
+    def _logical(self, context: Context, end: int, buffer: bytes, at: int) -> None:
+        """802.2 with its length in the ethertype's place: IP and ARP are behind SNAP (RFC 1042), else something old."""
+        if end - at > 8 and buffer[at : at + 6] in _SNAPS and (kind := _half(buffer, at + 6)[0]) >= _LENGTH_MAX:
+            self._network(context, kind, buffer, at + 8, end)
+        else:
+            self._note("ethernet: 802.2 frame")
 
     def _ppp(self, context: Context, buffer: bytes, at: int, end: int) -> None:
         if buffer[at : at + 2] == b"\xff\x03":

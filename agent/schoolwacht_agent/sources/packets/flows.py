@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.streams import Stream
-from schoolwacht_agent.sources.packets.tcp import FLOW_STATES, FlowState, Tcp
+from schoolwacht_agent.sources.packets.tcp import FLOW_STATES, NONE, FlowState, Tcp
 
 #: ``Half.quiet`` of a direction in which no packet needs more than counting.
 NEVER = 1 << 30
@@ -34,6 +34,11 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     FORCED = "forced"
     SHUTDOWN = "shutdown"
+
+
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+TIMEOUT, _FORCED, _SHUTDOWN = Reason.TIMEOUT, Reason.FORCED, Reason.SHUTDOWN
+_NEW, _ESTABLISHED = FlowState.NEW, FlowState.ESTABLISHED
 
 
 @dataclass(slots=True, eq=False)
@@ -66,7 +71,7 @@ class Flow:
     macs: bytes = b""
     #: ICMP type and code of the first packet.
     icmp: tuple[int, int] | None = None
-    tcp: Tcp = Tcp.NONE
+    tcp: Tcp = NONE
     #: Initial sequence number of the client's SYN: another one on a closed flow begins a new flow.
     initial: int | None = None
     application: str | None = None
@@ -83,7 +88,8 @@ class Flow:
     @property
     def last(self) -> float:
         """Time of the last packet either way."""
-        return max(self.up.last, self.down.last)
+        up, down = self.up.last, self.down.last
+        return up if up > down else down  # noqa: FURB136 - max is a call, and every flow is asked
 
     @property
     def state(self) -> FlowState:
@@ -91,7 +97,7 @@ class Flow:
         if self.protocol == TCP:
             return FLOW_STATES[self.tcp]
         answered = self.up.packets and self.down.packets > self.errors
-        return FlowState.ESTABLISHED if answered else FlowState.NEW
+        return _ESTABLISHED if answered else _NEW
 
     @property
     def depth(self) -> int:
@@ -147,17 +153,21 @@ class FlowTable:
         self.evicted = 0
         # Second at which to look at flows again → those flows. A dict and not a set: replay must be deterministic.
         self._due: dict[int, dict[Flow, None]] = {}
-        self._tcp_timeouts = {
+        # Those seconds, the earliest first.
+        self._seconds: list[int] = []
+        timeouts = {
             FlowState.NEW: settings.tcp_new_seconds,
             FlowState.ESTABLISHED: settings.tcp_established_seconds,
             FlowState.CLOSED: settings.tcp_closed_seconds,
         }
+        # By the connection's state.
+        self._tcp_timeouts = tuple(timeouts[state] for state in FLOW_STATES)
         self._other_timeouts = {
             FlowState.NEW: settings.other_new_seconds,
             FlowState.ESTABLISHED: settings.other_established_seconds,
         }
         #: A direction silent for less than this has not timed out, whatever the state of its flow.
-        self.surely_alive = min(*self._tcp_timeouts.values(), *self._other_timeouts.values())
+        self.surely_alive = min(*self._tcp_timeouts, *self._other_timeouts.values())
 
     def open(self, table: dict[bytes, Half], key: bytes, back: bytes, protocol: int, width: int, now: float) -> Flow:
         """A new flow of which ``key`` is the client's direction and ``back`` the other's."""
@@ -187,6 +197,11 @@ class FlowTable:
             bucket.pop(flow, None)
         self.count -= 1
         self._ended(flow, reason)
+        # They name each other: undone, so that they go at once and not by a search for cycles.
+        flow.conversation = None
+        del flow.up.flow
+        if flow.down is not flow.up:
+            del flow.down.flow
 
     def reschedule(self, flow: Flow) -> None:
         """The flow's state has changed so that it may time out earlier than it would have."""
@@ -197,10 +212,10 @@ class FlowTable:
 
     def advance(self, now: float) -> None:
         """End the flows that are silent for longer than their time-out at ``now``."""
-        for second in sorted(second for second in self._due if second <= now):
-            for flow in self._due.pop(second):
+        while self._seconds and self._seconds[0] <= now:
+            for flow in self._due.pop(heapq.heappop(self._seconds)):
                 if self.timed_out(flow, now):
-                    self.end(flow, Reason.TIMEOUT)
+                    self.end(flow, TIMEOUT)
                 elif self._too_long(flow, now):
                     self._cut(flow, now)
                 else:
@@ -209,7 +224,7 @@ class FlowTable:
     def close(self) -> None:
         """End every flow: nothing more will come."""
         for flow in sorted(self._flows(), key=lambda flow: flow.start):
-            self.end(flow, Reason.SHUTDOWN)
+            self.end(flow, _SHUTDOWN)
 
     def _flows(self) -> Iterator[Flow]:
         for table in (self.tcp, self.udp, self.other):
@@ -218,14 +233,19 @@ class FlowTable:
                     yield half.flow
 
     def _timeout(self, flow: Flow) -> float:
-        return (self._tcp_timeouts if flow.protocol == TCP else self._other_timeouts)[flow.state]
+        return self._tcp_timeouts[flow.tcp] if flow.protocol == TCP else self._other_timeouts[flow.state]
 
     def _schedule(self, flow: Flow) -> None:
         at = flow.last + self._timeout(flow)
         if longest := self._settings.longest_flow_seconds:
             at = min(at, flow.start + longest)
-        flow.bucket = int(at) + 1
-        self._due.setdefault(flow.bucket, {})[flow] = None
+        flow.bucket = second = int(at) + 1
+        bucket = self._due.get(second)
+        if bucket is None:
+            self._due[second] = {flow: None}
+            heapq.heappush(self._seconds, second)
+        else:
+            bucket[flow] = None
 
     def _too_long(self, flow: Flow, now: float) -> bool:
         longest = self._settings.longest_flow_seconds
@@ -234,7 +254,7 @@ class FlowTable:
     def _cut(self, flow: Flow, now: float) -> None:
         """Report a long flow, and go on with its next part: the same ends, state and conversation, counts from 0."""
         conversation, flow.conversation = flow.conversation, None
-        self._ended(flow, Reason.FORCED)
+        self._ended(flow, _FORCED)
         flow.conversation = conversation
         flow.start = now
         for half in (flow.up, flow.down):
@@ -246,4 +266,4 @@ class FlowTable:
         oldest = heapq.nsmallest(max(1, self._settings.max_flows // 16), self._flows(), key=lambda flow: flow.last)
         self.evicted += len(oldest)
         for flow in oldest:
-            self.end(flow, Reason.FORCED)
+            self.end(flow, _FORCED)

@@ -1,4 +1,4 @@
-"""What is too rare for code of our own is taken apart by scapy: SNMP, L2TP, 802.11 and other odd framings.
+"""What is too rare for code of our own is taken apart by scapy: L2TP, 802.11 and other odd framings.
 
 scapy is slow (a millisecond a packet), large, and some of its layers can be made to loop. It runs in
 a process of its own (:mod:`scapy_worker`), started when the first such packet comes, and on a short lead: only
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -26,19 +26,10 @@ _ANSWER_SECONDS = 0.5
 _START_SECONDS = 20.0
 #: A worker that had to be ended so often is not started again.
 _FAILURES_MAX = 5
-_LENGTH_MAX = 0x600
 
 #: Link types (tcpdump.org/linktypes.html) and ethertypes that scapy takes the frame off.
 _LINKS: MappingProxyType[int, str] = MappingProxyType({105: "802.11", 127: "radiotap", 192: "ppi"})
 _KINDS: MappingProxyType[int, str] = MappingProxyType({0x88E7: "802.1ah"})
-
-
-class SnmpMessage(NamedTuple):
-    """Version ("1", "2c", "3"), kind of PDU in EVE's words, and the community (a password in clear; None in v3)."""
-
-    version: str
-    pdu: str | None
-    community: str | None
 
 
 class Rare:
@@ -65,16 +56,10 @@ class Rare:
         Args:
             seconds: time of the packet.
             link: link type, or -1 if ``kind`` is meant.
-            kind: ethertype; below 1,536 it is the length of an 802.2 frame.
+            kind: ethertype.
             packet: the frame, or what comes behind the ethertype.
         """
-        if link >= 0:
-            task = _LINKS.get(link)
-        elif kind < _LENGTH_MAX:
-            # Only SNAP can carry IP; spanning tree, IPX and NetBEUI need no scapy.
-            task = "802.2" if packet[:3] == b"\xaa\xaa\x03" else None
-        else:
-            task = _KINDS.get(kind)
+        task = _LINKS.get(link) if link >= 0 else _KINDS.get(kind)
         return None if task is None else self._packet(self._ask(seconds, task, packet))
 
     def l2tp(self, seconds: float, payload: bytes) -> tuple[int, bytes] | None:
@@ -83,11 +68,6 @@ class Rare:
         if len(payload) < 8 or payload[0] & 0x80 or payload[1] & 15 != 2:
             return None
         return self._packet(self._ask(seconds, "l2tp", payload))
-
-    def snmp(self, seconds: float, payload: bytes) -> SnmpMessage | None:
-        """An SNMP message (RFC 1157, 3416)."""
-        answer = self._ask(seconds, "snmp", payload)
-        return SnmpMessage(*answer) if isinstance(answer, list) and len(answer) == 3 else None
 
     def close(self) -> None:
         """End the process."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
@@ -13,10 +13,12 @@ from schoolwacht_agent.sources.packets.community import community_id
 from schoolwacht_agent.sources.packets.flows import TCP, Flow, Reason
 
 _ports = Struct(">HH").unpack_from
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_moment = datetime.fromtimestamp
 #: The last moment that a datetime can hold; a damaged capture may claim any.
 _SECONDS_MAX = 253_402_300_799.0
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_FLOW = Dataset.FLOW
 MODULE = "packets"
 #: IANA "Protocol Numbers" in ECS's spelling (lower case, IANA's keyword).
 TRANSPORTS = {
@@ -29,7 +31,7 @@ def moment(seconds: float) -> datetime:
     """Seconds since the epoch as UTC, to the microsecond; what lies outside the calendar is put on its edge."""
     if not 0 <= seconds <= _SECONDS_MAX:
         seconds = min(max(seconds, 0.0), _SECONDS_MAX)
-    return _EPOCH + timedelta(microseconds=round(seconds * 1e6))
+    return _moment(seconds, UTC)
 
 
 @lru_cache(maxsize=16_384)
@@ -119,7 +121,7 @@ def begin_event(flow: Flow, dataset: Dataset, seconds: float) -> Event:
 def flow_event(flow: Flow, reason: Reason) -> Event:
     """A flow that has ended, or the part of it that has."""
     up, down, last = flow.up, flow.down, flow.last
-    event = begin_event(flow, Dataset.FLOW, last)
+    event = begin_event(flow, _FLOW, last)
     event.event_start = moment(flow.start)
     event.event_end = event.timestamp
     event.event_duration = max(0, round((last - flow.start) * 1e6)) * 1000

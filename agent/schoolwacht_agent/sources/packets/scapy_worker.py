@@ -10,25 +10,11 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import msgspec
 
 _MEMORY_MAX = 512 << 20
-_VERSIONS = MappingProxyType({0: "1", 1: "2c", 3: "3"})
-_PDUS = MappingProxyType(
-    {
-        "SNMPget": "get_request",
-        "SNMPnext": "get_next_request",
-        "SNMPresponse": "response",
-        "SNMPset": "set_request",
-        "SNMPtrapv1": "trap_v1",
-        "SNMPbulk": "get_bulk_request",
-        "SNMPinform": "inform_request",
-        "SNMPtrapv2": "trap_v2",
-    }
-)
 _IPV4, _IPV6 = 0x0800, 0x86DD
 
 
@@ -38,7 +24,7 @@ def make_tasks() -> dict[str, Callable[[bytes], Any]]:
 
     logging.getLogger("scapy").setLevel(logging.CRITICAL)
     from scapy.config import conf  # noqa: PLC0415 - half a second and 40 MB: in this process only, and when asked
-    from scapy.layers import dot11, inet, inet6, l2, l2tp, ppi, ppp, snmp  # noqa: PLC0415 - the same
+    from scapy.layers import dot11, inet, inet6, l2, l2tp, ppi, ppp  # noqa: PLC0415 - the same
 
     # No layer behind these is dissected: not DHCP, not RADIUS, nothing that is known to loop.
     conf.layers.filter(
@@ -59,26 +45,12 @@ def make_tasks() -> dict[str, Callable[[bytes], Any]]:
 
         return task
 
-    def read_snmp(packet: bytes) -> list[str | None] | None:
-        message = snmp.SNMP(packet)
-        version = _VERSIONS.get(getattr(message.version, "val", -1))
-        if version is None:
-            return None
-        if version == "3":
-            return [version, None, None]
-        community = message.community.val
-        if isinstance(community, bytes):
-            community = community.decode(errors="backslashreplace")
-        return [version, _PDUS.get(type(message.PDU).__name__), str(community)]
-
     return {
         "802.11": unwrap(dot11.Dot11),
         "radiotap": unwrap(dot11.RadioTap),
         "ppi": unwrap(ppi.PPI),
-        "802.2": unwrap(l2.LLC),
         "802.1ah": unwrap(l2.Dot1AH),
         "l2tp": unwrap(l2tp.L2TP),
-        "snmp": read_snmp,
     }
 
 

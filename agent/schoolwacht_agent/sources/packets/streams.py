@@ -28,6 +28,10 @@ class Reading(Enum):
     SHUT = auto()
 
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_ON, SEEK, SHUT = Reading.ON, Reading.SEEK, Reading.SHUT
+
+
 class Stream:
     """One direction. ``data`` are the bytes in order that nobody has used yet.
 
@@ -47,7 +51,7 @@ class Stream:
         self.data = b""
         #: Sequence number of the byte that comes behind ``data``.
         self.expected = expected & _MASK
-        self.reading = Reading.ON
+        self.reading: Reading = _ON
         #: Bytes are missing for good before what comes next.
         self.lost = False
         #: Nothing is wanted for now, but will be later.
@@ -61,12 +65,12 @@ class Stream:
     def or_begin(self, expected: int) -> None:
         """The first byte may have this sequence number as well: two servers behind one address answered a SYN."""
         expected &= _MASK
-        if expected != self.expected and not self.held and self.reading is Reading.ON:
+        if expected != self.expected and not self.held and self.reading is _ON:
             self._others = (*self._others[-3:], expected)
 
     def push(self, sequence: int, payload: bytes) -> bool:
         """Take a segment in. True if there are new bytes to look at."""
-        if self.reading is Reading.SHUT:
+        if self.reading is SHUT:
             return False
         if self._others:
             if sequence & _MASK in self._others:
@@ -107,7 +111,7 @@ class Stream:
         self.data = b""
         self._due = due
         self._early.clear()
-        self.reading = Reading.SEEK
+        self.reading = SEEK
         self._budget.note(self)
 
     def begin(self, sequence: int) -> None:
@@ -115,13 +119,13 @@ class Stream:
         self.data = b""
         self.lost = self.lost or (self._due and self.expected != sequence & _MASK)
         self.expected = sequence & _MASK
-        self.reading = Reading.ON
+        self.reading = _ON
 
     def shut(self) -> None:
         """Nobody wants more."""
         self.data = b""
         self._early.clear()
-        self.reading = Reading.SHUT
+        self.reading = SHUT
         self._budget.forget(self)
 
     def _append(self, ahead: int, payload: bytes) -> bool:

@@ -35,6 +35,9 @@ class FlowState(StrEnum):
     CLOSED = "closed"
 
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+NONE, ESTABLISHED, LAST_ACK = Tcp.NONE, Tcp.ESTABLISHED, Tcp.LAST_ACK
+
 #: Connection state → flow state.
 FLOW_STATES: tuple[FlowState, ...] = (
     FlowState.NEW,

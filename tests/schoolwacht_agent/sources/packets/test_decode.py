@@ -58,6 +58,7 @@ LINKS = {
     "PPP, compressed protocol": (9, b"\x21" + PLAIN4),
     "PPP in HDLC": (50, b"\xff\x03\x00\x21" + PLAIN4),
 }  # fmt: skip
+SNAP = b"\xaa\xaa\x03\x00\x00\x00"
 LINKS6 = {
     "ethernet": (1, ethernet(PLAIN6)),
     "null of FreeBSD": (0, pack("<I", 28) + PLAIN6),
@@ -190,6 +191,18 @@ def test_a_packet_that_was_captured_in_part_is_still_a_flow() -> None:
 )
 def test_what_does_not_hold_together_is_counted_by_its_reason(packet: bytes, said: str) -> None:
     assert reason(ethernet(packet, kind=0x0800)) == said
+
+
+def test_ip_is_found_behind_an_802_2_header_with_an_ethertype() -> None:
+    framed = SNAP + b"\x08\x00" + PLAIN4
+    played = Played(ethernet(framed, kind=len(framed)) + bytes(4))
+    assert ends(played) == ENDS
+    assert played.flow.source_bytes == 14 + len(framed) + 4
+
+
+@pytest.mark.parametrize("framed", [SNAP + b"\x08\x00", b"\xaa\xaa\x03\x00\x00\x0c\x20\x00" + PLAIN4, b"\x42\x42\x03"])
+def test_another_802_2_frame_is_only_counted(framed: bytes) -> None:
+    assert reason(ethernet(framed, kind=len(framed))) == "ethernet: 802.2 frame"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from ipaddress import ip_address
 
 import pytest
 
 from schoolwacht.event import Event
 from schoolwacht_agent.config import PacketsTable
+from schoolwacht_agent.sources.packets.flows import Flow
 from tests.schoolwacht_agent.sources.packets.made import (
     ACK,
     CLIENT,
@@ -220,3 +222,15 @@ def test_many_clients_are_many_flows() -> None:
     played = Played(*frames, *frames)
     assert len(played.flows) == 500
     assert {flow.source_packets for flow in played.flows} == {2}
+
+
+def test_a_flow_that_has_ended_leaves_nothing_for_the_search_for_cycles() -> None:
+    played = Played(*SHAKE, up(b"GET / HTTP/1.1\r\n\r\n", sequence=100), UP)
+    assert len(played.flows) == 2
+    gc.collect()
+    gc.disable()
+    try:
+        Played(*SHAKE, up(b"GET / HTTP/1.1\r\n\r\n", sequence=100), UP)
+        assert not [one for one in gc.get_objects() if isinstance(one, Flow)]
+    finally:
+        gc.enable()

@@ -10,7 +10,6 @@ from struct import pack
 
 import pytest
 
-from schoolwacht.event import Dataset
 from schoolwacht_agent.config import PacketsTable
 from schoolwacht_agent.sources.packets.rare import Rare
 from tests.schoolwacht_agent.sources.packets.made import CLIENT, ethernet, ipv4, udp
@@ -18,7 +17,8 @@ from tests.schoolwacht_agent.sources.packets.played import Played
 from tests.schoolwacht_agent.sources.packets.talk import datagrams
 
 SNAP = b"\xaa\xaa\x03\x00\x00\x00\x08\x00" + ipv4(udp())
-SNMP = bytes.fromhex("302602010104067075626c6963a019020104020100020100300e300c06082b060102010101000500")
+SESSION = pack(">HHH", 0x0002, 1, 1) + b"\xff\x03\x00\x21" + ipv4(udp())
+INNER = (0x0800, ipv4(udp()))
 
 
 @pytest.fixture(scope="module")
@@ -29,68 +29,58 @@ def rare() -> Iterator[tuple[Rare, Counter[str]]]:
     made.close()
 
 
-def test_snmp_is_told_with_its_community() -> None:
-    (event,) = Played(*datagrams((True, SNMP), port=161)).of(Dataset.SNMP)
-    assert (event.nsm_snmp_version, event.nsm_snmp_pdu_type, event.nsm_snmp_community) == (
-        "2c",
-        "get_request",
-        "public",
-    )
-
-
 def test_what_it_cannot_read_is_none(rare: tuple[Rare, Counter[str]]) -> None:
-    assert rare[0].snmp(1_000, b"\x30\x03\x02\x01\x01") is None
-    assert rare[0].snmp(1_001, os.urandom(200)) is None
-    assert rare[0].snmp(1_002, SNMP) is not None
+    assert rare[0].l2tp(1_000, SESSION[:10]) is None
+    assert rare[0].unwrap(1_001, 105, 0, os.urandom(200)) is None
+    assert rare[0].l2tp(1_002, SESSION) == INNER
 
 
 def test_only_so_many_packets_a_second_are_taken_apart(rare: tuple[Rare, Counter[str]]) -> None:
     made, noted = rare
     before = noted.total()
-    assert sum(made.snmp(2_000.5, SNMP) is not None for _ in range(13)) == 10
+    assert sum(made.l2tp(2_000.5, SESSION) is not None for _ in range(13)) == 10
     assert noted.total() - before == 3
-    assert made.snmp(2_001.5, SNMP) is not None
+    assert made.l2tp(2_001.5, SESSION) is not None
 
 
 def test_a_long_packet_is_refused(rare: tuple[Rare, Counter[str]]) -> None:
     made, noted = rare
-    assert made.snmp(3_000, SNMP + bytes(10_000)) is None
-    assert noted["snmp: too long for scapy"] == 1
+    assert made.l2tp(3_000, SESSION + bytes(10_000)) is None
+    assert noted["l2tp: too long for scapy"] == 1
 
 
 def test_a_process_that_hangs_is_ended_and_another_one_started(rare: tuple[Rare, Counter[str]]) -> None:
     made, noted = rare
-    assert made.snmp(4_000, SNMP) is not None
+    assert made.l2tp(4_000, SESSION) is not None
     assert made._worker is not None
     os.kill(made._worker._process.pid, signal.SIGSTOP)
-    assert made.snmp(4_001, SNMP) is None
-    assert noted["snmp: scapy failed or took too long"] == 1
-    assert made.snmp(4_002, SNMP) is not None
+    assert made.l2tp(4_001, SESSION) is None
+    assert noted["l2tp: scapy failed or took too long"] == 1
+    assert made.l2tp(4_002, SESSION) is not None
 
 
 def test_a_process_that_died_is_started_anew(rare: tuple[Rare, Counter[str]]) -> None:
     made, _ = rare
-    assert made.snmp(5_000, SNMP) is not None
+    assert made.l2tp(5_000, SESSION) is not None
     assert made._worker is not None
     made._worker._process.kill()
     made._worker._process.wait()
-    assert made.snmp(5_001, SNMP) is None
-    assert made.snmp(5_002, SNMP) is not None
+    assert made.l2tp(5_001, SESSION) is None
+    assert made.l2tp(5_002, SESSION) is not None
 
 
 def test_left_out_it_is_counted_and_no_process_is_started() -> None:
-    played = Played(*datagrams((True, SNMP), port=161), settings=PacketsTable(rare_per_second=0))
-    assert not played.of(Dataset.SNMP)
-    assert played.counters.invalid == {"snmp: left out (rare_per_second = 0)": 1}
-    assert played.flow.network_protocol == "snmp"
+    played = Played(*datagrams((True, SESSION), port=1701), settings=PacketsTable(rare_per_second=0))
+    assert played.counters.invalid == {"l2tp: left out (rare_per_second = 0)": 1}
+    assert played.flow.destination_port == 1701
 
 
 def test_live_nobody_waits_for_it_to_load() -> None:
     noted: list[str] = []
     made = Rare(10, noted.append, wait=False)
     try:
-        assert made.snmp(1, SNMP) is None
-        assert noted == ["snmp: scapy is not loaded yet"]
+        assert made.l2tp(1, SESSION) is None
+        assert noted == ["l2tp: scapy is not loaded yet"]
     finally:
         made.close()
 
@@ -100,15 +90,13 @@ def test_live_nobody_waits_for_it_to_load() -> None:
     [
         (105, b"\x08\x02" + bytes(22) + SNAP),
         (127, b"\x00\x00\x08\x00" + bytes(4) + b"\x08\x02" + bytes(22) + SNAP),
-        (1, ethernet(SNAP, kind=len(SNAP))),
     ],
-    ids=["802.11", "radiotap", "802.2"],
+    ids=["802.11", "radiotap"],
 )
 def test_ip_is_found_in_odd_frames(link: int, frame: bytes) -> None:
     assert Played(frame, link=link).flow.source_ip == CLIENT
 
 
 def test_ip_is_found_in_a_tunnel_over_l2tp() -> None:
-    session = pack(">HHH", 0x0002, 1, 1) + b"\xff\x03\x00\x21" + ipv4(udp())
-    played = Played(ethernet(ipv4(udp(session, destination=1701), source="192.0.2.1", destination="192.0.2.2")))
+    played = Played(ethernet(ipv4(udp(SESSION, destination=1701), source="192.0.2.1", destination="192.0.2.2")))
     assert {flow.source_ip for flow in played.flows} == {"192.0.2.1", CLIENT}

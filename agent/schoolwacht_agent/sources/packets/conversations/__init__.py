@@ -15,6 +15,7 @@ from schoolwacht_agent.sources.packets.conversations.dhcp import DhcpConversatio
 from schoolwacht_agent.sources.packets.conversations.dns import DNS_PORT, DnsConversation, begins_tcp, is_dns
 from schoolwacht_agent.sources.packets.conversations.http import HttpConversation
 from schoolwacht_agent.sources.packets.conversations.signatures import name_of_datagram, name_of_stream
+from schoolwacht_agent.sources.packets.conversations.snmp import SnmpConversation
 from schoolwacht_agent.sources.packets.conversations.ssh import SshConversation
 from schoolwacht_agent.sources.packets.conversations.tls import TlsConversation
 from schoolwacht_agent.sources.packets.conversations.upgrade import UpgradeConversation
@@ -82,4 +83,4 @@ def identify_datagram(payload: bytes, source: int, destination: int) -> Found:
     name = name_of_datagram(payload, source, destination)
     if name is None:
         return _NO_DNS if DNS_PORT in (source, destination) else _UNKNOWN
-    return Found(name)
+    return Found(name, SnmpConversation if name == "snmp" else None)

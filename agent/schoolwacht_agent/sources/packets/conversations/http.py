@@ -17,6 +17,8 @@ from schoolwacht.event import Event
 from schoolwacht_agent.sources.packets.conversations.upgrade import UpgradeConversation
 from schoolwacht_agent.sources.packets.dissect.events import http_event
 from schoolwacht_agent.sources.packets.dissect.http import (
+    LENGTH,
+    NO_BODY,
     Body,
     HttpRequest,
     HttpResponse,
@@ -129,7 +131,7 @@ class HttpConversation(Conversation):
             _step(stream, response.body, response.head_size, response.content_length)
             if not self._pending and not stream.data:
                 # Nothing but the body comes until the client asks again.
-                stream.seek(due=response.body in (Body.NONE, Body.LENGTH))
+                stream.seek(due=response.body in (NO_BODY, LENGTH))
                 stream.asleep = True
 
     def _method(self) -> str | None:
@@ -149,9 +151,9 @@ class HttpConversation(Conversation):
 
 def _step(stream: Stream, body: Body, head: int, length: int | None) -> None:
     """Go behind a head and its body."""
-    if body is Body.NONE:
+    if body is NO_BODY:
         stream.use(head)
-    elif body is Body.LENGTH and length is not None and length < 1 << 30:
+    elif body is LENGTH and length is not None and length < 1 << 30:
         stream.use(head + length)
     else:
         stream.seek()

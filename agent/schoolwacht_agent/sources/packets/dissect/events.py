@@ -18,11 +18,14 @@ from schoolwacht_agent.sources.packets.dissect.certificate import Certificate
 from schoolwacht_agent.sources.packets.dissect.dhcp import DhcpMessage
 from schoolwacht_agent.sources.packets.dissect.dns import DnsMessage
 from schoolwacht_agent.sources.packets.dissect.fingerprint import ja3, ja3s, ja4
-from schoolwacht_agent.sources.packets.dissect.http import Body, HttpRequest, HttpResponse
+from schoolwacht_agent.sources.packets.dissect.http import LENGTH, NO_BODY, HttpRequest, HttpResponse
 from schoolwacht_agent.sources.packets.dissect.ssh import SshBanner
 from schoolwacht_agent.sources.packets.dissect.tls import ClientHello, ServerHello
 from schoolwacht_agent.sources.packets.report import MODULE, TRANSPORTS, Ends, mac, moment
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_ARP, _DHCP, _DNS = Dataset.ARP, Dataset.DHCP, Dataset.DNS
+_HTTP, _SSH, _TLS = Dataset.HTTP, Dataset.SSH, Dataset.TLS
 _TLS_VERSIONS = MappingProxyType(
     {
         0x0304: ("1.3", "tls"),
@@ -65,7 +68,7 @@ def dns_event(seconds: float, ends: Ends, message: DnsMessage, number: int = 0) 
 
     Header flags are of answers only: Suricata 7 states none for a query.
     """
-    event = _begin(seconds, ends, Dataset.DNS, "dns")
+    event = _begin(seconds, ends, _DNS, "dns")
     event.dns_id = str(message.id)
     event.dns_type = "answer" if message.response else "query"
     event.dns_op_code = OPERATIONS[message.opcode]
@@ -94,7 +97,7 @@ def tls_event(
     certificate: Certificate | None,
 ) -> Event:
     """A handshake, of what was seen of it."""
-    event = _begin(seconds, ends, Dataset.TLS, "tls")
+    event = _begin(seconds, ends, _TLS, "tls")
     if client is not None:
         event.tls_client_server_name = clip(client.server_name) if client.server_name else None
         fingerprint = ja3(client)
@@ -133,7 +136,7 @@ def _put_certificate(event: Event, certificate: Certificate) -> None:
 
 def http_event(seconds: float, ends: Ends, request: HttpRequest | None, response: HttpResponse | None) -> Event:
     """A request with its response, or the one of them that was seen. The body's size is the announced one."""
-    event = _begin(seconds, ends, Dataset.HTTP, "http")
+    event = _begin(seconds, ends, _HTTP, "http")
     if request is not None:
         event.http_version = request.version
         event.http_request_method = request.method
@@ -146,9 +149,9 @@ def http_event(seconds: float, ends: Ends, request: HttpRequest | None, response
         event.event_outcome = "success" if response.status < 400 else "failure"
         if response.content_type:
             event.http_response_mime_type = clip(response.content_type.partition(";")[0].strip().lower()) or None
-        if response.body is Body.NONE:
+        if response.body is NO_BODY:
             event.http_response_body_bytes = 0
-        elif response.body is Body.LENGTH:
+        elif response.body is LENGTH:
             event.http_response_body_bytes = response.content_length
         if response.status in (301, 302):
             event.nsm_detail = _detail({"http.redirect": response.location})
@@ -175,7 +178,7 @@ def _put_url(event: Event, request: HttpRequest) -> None:
 
 def ssh_event(seconds: float, ends: Ends, client: SshBanner | None, server: SshBanner | None) -> Event:
     """The banners of both sides, or of the one that spoke."""
-    event = _begin(seconds, ends, Dataset.SSH, "ssh")
+    event = _begin(seconds, ends, _SSH, "ssh")
     if client is not None:
         event.nsm_ssh_client_software = clip(client.software)
         event.nsm_ssh_client_hassh = client.hassh
@@ -195,7 +198,7 @@ def dhcp_event(seconds: float, ends: Ends, message: DhcpMessage) -> Event:
     """One message, ``ends`` those of its packet. The source of a reply is whom it was sent to, broadcast perhaps."""
     if message.reply:
         ends = ends.turned()
-    event = _begin(seconds, ends, Dataset.DHCP, "dhcp")
+    event = _begin(seconds, ends, _DHCP, "dhcp")
     event.nsm_dhcp_type = message.type
     event.nsm_dhcp_transaction_id = f"{message.transaction_id:08x}"
     event.nsm_dhcp_client_mac = _link(message.client_mac)
@@ -230,7 +233,7 @@ def arp_event(seconds: float, message: ArpMessage) -> Event:
     """One message; the source is its sender."""
     return Event(
         timestamp=moment(seconds),
-        event_dataset=Dataset.ARP,
+        event_dataset=_ARP,
         event_module=MODULE,
         source_ip=message.sender_ip,
         source_mac=mac(message.sender_mac),

@@ -54,6 +54,10 @@ class Body(Enum):
     REST = auto()
 
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+NO_BODY, LENGTH, _CHUNKED, _REST = Body.NONE, Body.LENGTH, Body.CHUNKED, Body.REST
+
+
 class HttpRequest(Struct, frozen=True, gc=False):
     """The head of one request. ``host`` and ``port`` are of the target if it is absolute, else of the Host header.
 
@@ -120,7 +124,7 @@ def dissect_request(stream: bytes, *, final: bool = False) -> HttpRequest | More
         _text(headers, b"referer"),
         _text(headers, b"content-type"),
         length,
-        _request_body(headers, length) if whole else Body.REST,
+        _request_body(headers, length) if whole else _REST,
         end if end >= 0 else len(stream),
     )
 
@@ -152,7 +156,7 @@ def dissect_response(stream: bytes, *, method: str | None = None, final: bool = 
         _text(headers, b"server"),
         _text(headers, b"location"),
         100 <= status < 200 and status != 101,
-        _response_body(headers, length, status, method) if whole else Body.REST,
+        _response_body(headers, length, status, method) if whole else _REST,
         end if end >= 0 else len(stream),
     )
 
@@ -257,20 +261,20 @@ def _is_chunked(headers: dict[bytes, bytes]) -> bool | None:
 def _request_body(headers: dict[bytes, bytes], length: int | None) -> Body:
     chunked = _is_chunked(headers)
     if chunked is not None:
-        return Body.CHUNKED if chunked else Body.REST
+        return _CHUNKED if chunked else _REST
     if length is None:
-        return Body.REST if b"content-length" in headers else Body.NONE
-    return Body.LENGTH if length else Body.NONE
+        return _REST if b"content-length" in headers else NO_BODY
+    return LENGTH if length else NO_BODY
 
 
 def _response_body(headers: dict[bytes, bytes], length: int | None, status: int, method: str | None) -> Body:
     if status == 101 or (method == "CONNECT" and 200 <= status < 300):
-        return Body.REST
+        return _REST
     if status < 200 or status in (204, 304) or method == "HEAD":
-        return Body.NONE
+        return NO_BODY
     chunked = _is_chunked(headers)
     if chunked is not None:
-        return Body.CHUNKED if chunked else Body.REST
+        return _CHUNKED if chunked else _REST
     if length is None:
-        return Body.REST
-    return Body.LENGTH if length else Body.NONE
+        return _REST
+    return LENGTH if length else NO_BODY

@@ -16,6 +16,7 @@ from schoolwacht_agent.sources.packets.dissect.certificate import read_certifica
 from schoolwacht_agent.sources.packets.dissect.dhcp import dissect_dhcp
 from schoolwacht_agent.sources.packets.dissect.dns import dissect_dns
 from schoolwacht_agent.sources.packets.dissect.http import dissect_request, dissect_response
+from schoolwacht_agent.sources.packets.dissect.snmp import dissect_snmp
 from schoolwacht_agent.sources.packets.dissect.ssh import dissect_banner
 from schoolwacht_agent.sources.packets.dissect.tls import dissect_handshake
 from tests.schoolwacht_agent.sources.packets.dissect.recorded import (
@@ -26,6 +27,7 @@ from tests.schoolwacht_agent.sources.packets.dissect.recorded import (
     to_port,
 )
 from tests.schoolwacht_agent.sources.packets.dissect.test_certificate import DER
+from tests.schoolwacht_agent.sources.packets.dissect.test_snmp import GET, element, message
 
 SEED = int(os.environ.get("SCHOOLWACHT_FUZZ_SEED", "1"))
 ROUNDS = int(os.environ.get("SCHOOLWACHT_FUZZ_ROUNDS", "1500"))
@@ -40,6 +42,7 @@ CASES: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "dns": (dissect_dns, dns_payloads()),
     "request": (dissect_request, [one.up for one in to_port(8080)]),
     "response": (dissect_response, [one.down for one in to_port(8080)]),
+    "snmp": (dissect_snmp, [GET, message(0, 0xA4, element(6, b"\x2b\x06"), width=2)]),
     "ssh": (dissect_banner, [to_port(2222)[0].up, to_port(2222)[0].down]),
     "tls client": (dissect_handshake, [one.up for one in TLS]),
     "tls server": (dissect_handshake, [one.down for one in TLS]),
