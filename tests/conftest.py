@@ -11,11 +11,16 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.parts import ROOT, missing
 
 # A shell's background jobs ignore SIGINT, and programs honour what they inherit: those that tests interrupt must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Other programs may take the processor meanwhile: how long an example takes proves nothing here.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def _free_port() -> int:
