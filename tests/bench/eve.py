@@ -31,6 +31,7 @@ from schoolwacht_agent.sources.suricata.decode import decode_fast
 from schoolwacht_agent.sources.suricata.eve import MAPPINGS, Reader
 from schoolwacht_agent.sources.suricata.feeds import Replay
 from schoolwacht_agent.sources.suricata.source import SuricataSource
+from schoolwacht_agent.sources.suricata.tail import CHUNK
 
 EPOCH = "0" * 16
 
@@ -90,11 +91,19 @@ def play(path: Path) -> list[bytes]:
 
 
 def frames(batches: list[list[bytes]], level: int) -> Iterator[bytes]:
-    """Lines to compressed batches, as the agent does."""
+    """Lines to compressed batches, as the agent does: it reads CHUNK bytes of lines at a time."""
     reader = Reader(Counters(), own_engine=True, health=False)
     for lines in batches:
-        encoded = [encode_event(event) for event in reader.events(lines)]
+        encoded: list[bytes] = []
+        for some in _chunks(lines):
+            encoded += [encode_event(event) for event in reader.events(some)]
         yield encode_batch(EPOCH, range(len(encoded)), encoded, level=level)
+
+
+def _chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
+    each = max(1, CHUNK * len(lines) // (sum(map(len, lines)) + len(lines)))
+    for at in range(0, len(lines), each):
+        yield lines[at : at + each]
 
 
 def peer_frames(batches: list[list[bytes]], level: int) -> Iterator[bytes]:

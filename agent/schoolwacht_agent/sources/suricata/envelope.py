@@ -156,7 +156,8 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     event.source_ip, event.source_port = source, source_port
     event.destination_ip, event.destination_port = destination, destination_port
     event.network_transport = _transport(eve.proto)
-    event.network_protocol = name
+    if name is not None:
+        event.network_protocol = name
     event.network_community_id = eve.community_id
     if (one := source or destination) is not None:
         event.network_type = "ipv6" if ":" in one else "ipv4"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from schoolwacht.event import Dataset, Event, clip
+from schoolwacht.event import TEXT_MAX, Dataset, Event, clip
 from schoolwacht_agent.sources.suricata.envelope import (
     address,
     begin,
@@ -21,6 +21,10 @@ from schoolwacht_agent.sources.suricata.envelope import (
 )
 from schoolwacht_agent.sources.suricata.record import Dcerpc, Email, Eve, Smb, Smtp
 
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_ARP, _DCERPC, _DHCP, _FTP, _KRB5 = Dataset.ARP, Dataset.DCERPC, Dataset.DHCP, Dataset.FTP, Dataset.KRB5
+_MQTT, _RDP, _RFB, _SIP, _SMB = Dataset.MQTT, Dataset.RDP, Dataset.RFB, Dataset.SIP, Dataset.SMB
+_SMTP, _SNMP, _SSH = Dataset.SMTP, Dataset.SNMP, Dataset.SSH
 _RDP_PORT = 3389
 _MQTT_PORTS = frozenset({1883, 8883})
 #: Commands that make up nearly all of SMB and say no more than every command does.
@@ -66,7 +70,7 @@ def ssh(eve: Eve) -> Event | None:
     record = eve.ssh
     if record is None:
         return None
-    event = begin(eve, Dataset.SSH, "ssh")
+    event = begin(eve, _SSH, "ssh")
     client, server = record.client, record.server
     if client is not None:
         event.nsm_ssh_client_software = word(client.software_version)
@@ -88,29 +92,32 @@ def smb(eve: Eve) -> Event | None:
     record = eve.smb
     if record is None:
         return None
-    event = begin(eve, Dataset.SMB, "smb")
+    event = begin(eve, _SMB, "smb")
     put_smb(event, record)
-    more: dict[str, Any] = {
-        "smb.session_id": record.session_id or None,
-        "smb.tree_id": record.tree_id or None,
-        "smb.disposition": record.disposition,
-    }
-    if record.access != "normal":
-        more["smb.access"] = record.access
-    if record.share_type is not None:
-        more["smb.share_type"] = record.share_type
-    if record.dcerpc is not None:
-        more["dcerpc.request"], more["dcerpc.response"] = record.dcerpc.request, record.dcerpc.response
-    if record.command not in _SMB_PLAIN:
-        more |= _smb_more(record)
-    event.nsm_detail = detail(more)
+    # Nearly all records have no more than these three.
+    more: dict[str, str] = {}
+    if record.session_id:
+        more["smb.session_id"] = str(record.session_id)
+    if record.tree_id:
+        more["smb.tree_id"] = str(record.tree_id)
+    if record.disposition:
+        more["smb.disposition"] = clip(record.disposition, TEXT_MAX)
+    access = record.access if record.access != "normal" else None
+    if access or record.share_type or record.dcerpc is not None or record.command not in _SMB_PLAIN:
+        more |= detail(_smb_more(record)) or {}
+    if more:
+        event.nsm_detail = more
     return event
 
 
 def _smb_more(record: Smb) -> dict[str, Any]:
     """What only the rarer commands have."""
-    ntlmssp, kerberos = record.ntlmssp, record.kerberos
+    ntlmssp, kerberos, rpc = record.ntlmssp, record.kerberos, record.dcerpc
     return {
+        "smb.access": record.access if record.access != "normal" else None,
+        "smb.share_type": record.share_type,
+        "dcerpc.request": rpc.request if rpc is not None else None,
+        "dcerpc.response": rpc.response if rpc is not None else None,
         "smb.directory": record.directory,
         "smb.function": record.function,
         "smb.subcommand": record.subcmd,
@@ -130,9 +137,14 @@ def put_smb(event: Event, record: Smb) -> None:
     """Fill in ``nsm.smb.*`` and what rides on it (also of an alert)."""
     event.nsm_smb_command, event.nsm_smb_dialect = record.command, record.dialect
     event.nsm_smb_status = record.status
-    event.nsm_smb_share, event.nsm_smb_filename = prose(record.share), prose(record.filename)
-    event.nsm_smb_named_pipe = word(record.named_pipe)
-    event.file_size = record.size or None
+    if record.share:
+        event.nsm_smb_share = prose(record.share)
+    if record.filename:
+        event.nsm_smb_filename = prose(record.filename)
+    if record.named_pipe:
+        event.nsm_smb_named_pipe = word(record.named_pipe)
+    if record.size:
+        event.file_size = record.size
     if record.ntlmssp is not None:
         event.user_name = word(record.ntlmssp.user)
     if record.dcerpc is not None:
@@ -159,7 +171,7 @@ def dcerpc(eve: Eve) -> Event | None:
     record = eve.dcerpc
     if record is None:
         return None
-    event = begin(eve, Dataset.DCERPC, "dcerpc")
+    event = begin(eve, _DCERPC, "dcerpc")
     _put_rpc(event, record)
     event.nsm_detail = detail(
         {
@@ -177,7 +189,7 @@ def krb5(eve: Eve) -> Event | None:
     record = eve.krb5
     if record is None:
         return None
-    event = begin(eve, Dataset.KRB5, "krb5", turned=record.msg_type in _KRB5_REPLIES)
+    event = begin(eve, _KRB5, "krb5", turned=record.msg_type in _KRB5_REPLIES)
     event.nsm_krb5_msg_type = word(record.msg_type)
     event.nsm_krb5_cname, event.nsm_krb5_realm = word(record.cname), word(record.realm)
     event.nsm_krb5_sname = word(record.sname)
@@ -196,7 +208,7 @@ def rdp(eve: Eve) -> Event | None:
     record = eve.rdp
     if record is None:
         return None
-    event = begin(eve, Dataset.RDP, "rdp", turned=eve.src_port == _RDP_PORT and eve.dest_port != _RDP_PORT)
+    event = begin(eve, _RDP, "rdp", turned=eve.src_port == _RDP_PORT and eve.dest_port != _RDP_PORT)
     event.nsm_rdp_event = word(record.event_type)
     event.nsm_rdp_cookie = word(record.cookie)
     client = record.client or {}
@@ -219,7 +231,7 @@ def smtp(eve: Eve) -> Event | None:
     record = eve.smtp
     if record is None:
         return None
-    event = begin(eve, Dataset.SMTP, "smtp")
+    event = begin(eve, _SMTP, "smtp")
     put_mail(event, record, eve.email)
     return event
 
@@ -251,7 +263,7 @@ def ftp(eve: Eve) -> Event | None:
     record = eve.ftp
     if record is None:
         return None
-    event = begin(eve, Dataset.FTP, "ftp")
+    event = begin(eve, _FTP, "ftp")
     event.nsm_ftp_command = word(record.command)
     event.nsm_ftp_reply_code = words(record.completion_code)
     if record.command != "PASS":
@@ -273,7 +285,7 @@ def ftp_data(eve: Eve) -> Event | None:
     record = eve.ftp_data
     if record is None:
         return None
-    event = begin(eve, Dataset.FTP, "ftp-data")
+    event = begin(eve, _FTP, "ftp-data")
     event.nsm_ftp_command = word(record.command)
     event.file_path = prose(record.filename)
     event.file_name = word(record.filename.rpartition("/")[2]) if record.filename else None
@@ -285,7 +297,7 @@ def snmp(eve: Eve) -> Event | None:
     record = eve.snmp
     if record is None:
         return None
-    event = begin(eve, Dataset.SNMP, "snmp", turned=record.pdu_type in _SNMP_REPLIES)
+    event = begin(eve, _SNMP, "snmp", turned=record.pdu_type in _SNMP_REPLIES)
     event.nsm_snmp_version = word(record.version)
     event.nsm_snmp_pdu_type = word(record.pdu_type)
     event.nsm_snmp_community = word(record.community)
@@ -307,7 +319,7 @@ def sip(eve: Eve) -> Event | None:
     record = eve.sip
     if record is None:
         return None
-    event = begin(eve, Dataset.SIP, "sip", turned=record.code is not None)
+    event = begin(eve, _SIP, "sip", turned=record.code is not None)
     event.nsm_sip_method, event.nsm_sip_code = word(record.method), word(record.code)
     event.nsm_sip_uri = prose(record.uri)
     event.nsm_detail = detail({"sip.version": record.version, "sip.reason": record.reason})
@@ -319,7 +331,7 @@ def rfb(eve: Eve) -> Event | None:
     record = eve.rfb
     if record is None:
         return None
-    event = begin(eve, Dataset.RFB, "rfb")
+    event = begin(eve, _RFB, "rfb")
     login = record.authentication
     if login is not None:
         result = login.security_result or login.hyphenated_result
@@ -345,7 +357,7 @@ def mqtt(eve: Eve) -> Event | None:
     record = eve.mqtt
     if record is None:
         return None
-    event = begin(eve, Dataset.MQTT, "mqtt", turned=eve.src_port in _MQTT_PORTS and eve.dest_port not in _MQTT_PORTS)
+    event = begin(eve, _MQTT, "mqtt", turned=eve.src_port in _MQTT_PORTS and eve.dest_port not in _MQTT_PORTS)
     event.nsm_mqtt_type = words(record)
     connect, publish, accepted = (_table(record, name) for name in ("connect", "publish", "connack"))
     user, client, topic = connect.get("username"), connect.get("client_id"), publish.get("topic")
@@ -374,7 +386,7 @@ def dhcp(eve: Eve) -> Event | None:
     if record is None:
         return None
     reply = record.type == "reply"
-    event = begin(eve, Dataset.DHCP, "dhcp", turned=reply)
+    event = begin(eve, _DHCP, "dhcp", turned=reply)
     event.nsm_dhcp_type = word(record.dhcp_type)
     if record.id is not None:
         event.nsm_dhcp_transaction_id = f"{record.id & 0xFFFFFFFF:08x}"
@@ -414,7 +426,7 @@ def arp(eve: Eve) -> Event | None:
     record = eve.arp
     if record is None:
         return None
-    event = begin(eve, Dataset.ARP, "arp")
+    event = begin(eve, _ARP, "arp")
     event.source_ip = event.nsm_arp_sender_ip = address(record.src_ip)
     event.destination_ip = event.nsm_arp_target_ip = address(record.dest_ip)
     event.source_mac = mac(record.src_mac) or event.source_mac

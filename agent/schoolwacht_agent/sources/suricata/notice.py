@@ -20,6 +20,8 @@ from schoolwacht_agent.sources.suricata.record import Alert, Dns, Eve, Stats
 from schoolwacht_agent.sources.suricata.traffic import put_dns, put_file, put_http, put_tls
 
 RULESET = "suricata"
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_ANOMALY, _SIGNAL = Dataset.ANOMALY, Dataset.SIGNAL
 #: What the figures of an engine are called in ``health.condition``.
 STATS_CONDITION = "suricata"
 
@@ -41,7 +43,7 @@ def alert(eve: Eve) -> Event | None:
     record = eve.alert
     if record is None:
         return None
-    event = begin(eve, Dataset.SIGNAL, protocol(eve.app_proto), turned=_is_turned(eve))
+    event = begin(eve, _SIGNAL, protocol(eve.app_proto), turned=_is_turned(eve))
     event.rule_id = str(record.signature_id)
     event.rule_name = event.message = word(record.signature)
     event.rule_category = word(record.category)
@@ -122,7 +124,7 @@ def anomaly(eve: Eve) -> Event | None:
     record = eve.anomaly
     if record is None:
         return None
-    event = begin(eve, Dataset.ANOMALY, protocol(record.app_proto or eve.app_proto))
+    event = begin(eve, _ANOMALY, protocol(record.app_proto or eve.app_proto))
     event.nsm_anomaly_type = word(record.type)
     event.nsm_anomaly_event = word(record.event)
     event.nsm_detail = detail({"anomaly.layer": record.layer, "anomaly.code": record.code})

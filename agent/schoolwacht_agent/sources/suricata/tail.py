@@ -28,7 +28,9 @@ from typing import NamedTuple
 from schoolwacht.errors import SourceError
 
 LINE_MAX = 1 << 20
-CHUNK = 1 << 18
+#: Small, so that the events of one list (1.5 kB each) are still in the processor's cache where the next step takes
+#: them: with 256 KiB, line to batch took a fifth longer.
+CHUNK = 1 << 15
 _HEAD = 256
 _COMPRESSED = frozenset({".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip"})
 
@@ -119,7 +121,7 @@ class Tail:
     def lines(self, *, final: bool = False) -> list[bytes]:
         """The next whole lines, without their line feeds; empty if there is nothing new.
 
-        One call reads on, 256 KiB at a time, until it has a line or nothing is left. ``final``: nothing will be written
+        One call reads on, a CHUNK at a time, until it has a line or nothing is left. ``final``: nothing will be written
         any more, so a last line without a line feed is given too.
         """
         while self._descriptor >= 0 or self._begin():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -24,7 +24,9 @@ from schoolwacht_agent.sources.suricata.envelope import (
 )
 from schoolwacht_agent.sources.suricata.record import Dns, DnsRecord, Eve, File, Http, Tls
 
-_MICROSECOND = timedelta(microseconds=1)
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_DNS, _FILE, _FLOW, _HTTP, _QUIC = Dataset.DNS, Dataset.FILE, Dataset.FLOW, Dataset.HTTP, Dataset.QUIC
+_TLS = Dataset.TLS
 #: RFC 1035: bits of the header that ECS names in ``dns.header_flags``.
 _FLAGS = ((0x400, "AA"), (0x200, "TC"), (0x100, "RD"), (0x80, "RA"))
 _DNS_PORTS = frozenset({53, 5353, 5355})
@@ -62,7 +64,7 @@ def flow(eve: Eve) -> Event | None:
     record = eve.flow
     if record is None:
         return None
-    event = begin(eve, Dataset.FLOW, protocol(eve.app_proto))
+    event = begin(eve, _FLOW, protocol(eve.app_proto))
     up, down = record.bytes_toserver, record.bytes_toclient
     event.source_bytes, event.destination_bytes, event.network_bytes = up, down, up + down
     up, down = record.pkts_toserver, record.pkts_toclient
@@ -72,14 +74,22 @@ def flow(eve: Eve) -> Event | None:
     if end is not None:
         event.event_end = event.timestamp = end
         if start is not None and end >= start:
-            event.event_duration = count((end - start) // _MICROSECOND * 1000)
+            event.event_duration = _nanoseconds(start, end)
     event.nsm_flow_state = record.state
     event.nsm_flow_reason = record.reason
-    event.nsm_flow_alerted = record.alerted or None
+    if record.alerted:
+        event.nsm_flow_alerted = True
     if eve.tcp is not None:
         event.nsm_flow_source_tcp_flags = eve.tcp.tcp_flags_ts
         event.nsm_flow_destination_tcp_flags = eve.tcp.tcp_flags_tc
     return event
+
+
+def _nanoseconds(start: datetime, end: datetime) -> int | None:
+    """Of whole microseconds. None if they are more than a field holds (292 years)."""
+    took = end - start
+    # Not ``took // timedelta(...)``: that goes through numbers of any size.
+    return count((took.days * 86_400 + took.seconds) * 1_000_000_000 + took.microseconds * 1000)
 
 
 def dns(eve: Eve) -> Event | None:
@@ -88,7 +98,7 @@ def dns(eve: Eve) -> Event | None:
     if record is None:
         return None
     answers = record.type in {"answer", "response"}
-    event = begin(eve, Dataset.DNS, "dns", turned=answers and _answer_is_turned(eve, record.version))
+    event = begin(eve, _DNS, "dns", turned=answers and _answer_is_turned(eve, record.version))
     event.dns_type = "answer" if answers else "query"
     put_dns(event, record, answers=answers)
     return event
@@ -205,7 +215,7 @@ def tls(eve: Eve) -> Event | None:
     record = eve.tls
     if record is None:
         return None
-    event = begin(eve, Dataset.TLS, "tls")
+    event = begin(eve, _TLS, "tls")
     put_tls(event, record)
     event.nsm_detail = detail({"tls.from_proto": record.from_proto})
     return event
@@ -216,8 +226,10 @@ def put_tls(event: Event, record: Tls) -> None:
     if record.version is not None:
         _put_version(event, record.version)
     event.tls_client_server_name = host(record.sni)
-    event.tls_resumed = record.session_resumed
-    event.nsm_tls_ja4 = word(record.ja4)
+    if record.session_resumed is not None:
+        event.tls_resumed = record.session_resumed
+    if record.ja4 is not None:
+        event.nsm_tls_ja4 = word(record.ja4)
     if record.ja3 is not None:
         event.tls_client_ja3 = word(record.ja3.hash)
     if record.ja3s is not None:
@@ -262,17 +274,18 @@ def http(eve: Eve) -> Event | None:
     record = eve.http
     if record is None:
         return None
-    event = begin(eve, Dataset.HTTP, "http")
+    event = begin(eve, _HTTP, "http")
     put_http(event, record)
     if event.http_response_status_code is not None:
         event.event_outcome = "success" if event.http_response_status_code < 400 else "failure"
-    event.nsm_detail = detail(
-        {
-            "http.redirect": record.redirect,
-            "http.xff": record.xff,
-            "http.stream_id": record.http2.stream_id if record.http2 is not None else None,
-        }
-    )
+    if record.redirect or record.xff or record.http2 is not None:
+        event.nsm_detail = detail(
+            {
+                "http.redirect": record.redirect,
+                "http.xff": record.xff,
+                "http.stream_id": record.http2.stream_id if record.http2 is not None else None,
+            }
+        )
     return event
 
 
@@ -280,11 +293,14 @@ def put_http(event: Event, record: Http) -> None:
     """Fill in ``http.*``, ``url.*`` and ``user_agent.*`` (also those of a file or an alert)."""
     event.http_version = _http_version(record)
     event.http_request_method = word(record.http_method)
-    event.http_request_referrer = prose(record.http_refer)
+    if record.http_refer:
+        event.http_request_referrer = prose(record.http_refer)
     event.http_response_status_code = _status(record.status)
-    event.http_response_mime_type = _mime(record.http_content_type)
+    if record.http_content_type:
+        event.http_response_mime_type = _mime(record.http_content_type)
     event.http_response_body_bytes = record.length
-    event.user_agent_original = prose(record.http_user_agent)
+    if record.http_user_agent:
+        event.user_agent_original = prose(record.http_user_agent)
     name = record.hostname
     if name is None and record.request_headers:
         name = next((one.value for one in record.request_headers if one.name.lower() in {":authority", "host"}), None)
@@ -293,7 +309,8 @@ def put_http(event: Event, record: Http) -> None:
 
 def put_url(event: Event, target: str | None, name: str | None, at: int | None) -> None:
     """Fill in ``url.*`` from the request's target, the host it was sent to and the port that the host named."""
-    event.url_port = at
+    if at is not None:
+        event.url_port = at
     domain = host(name)
     if target is None:
         event.url_domain = domain
@@ -312,9 +329,10 @@ def put_url(event: Event, target: str | None, name: str | None, at: int | None) 
             path = path[path.index("/") :] if "/" in path else "/"
     event.url_domain = domain
     event.url_path, _, query = path.partition("?")
-    event.url_query = query or None
+    if query:
+        event.url_query = query
     if domain is not None and path.startswith("/"):
-        where = domain if event.url_port is None else f"{domain}:{event.url_port}"
+        where = domain if at is None else f"{domain}:{at}"
         event.url_full = clip(f"{event.url_scheme or 'http'}://{where}{path}", TEXT_MAX)
 
 
@@ -342,7 +360,7 @@ def file(eve: Eve) -> Event | None:
     record = eve.fileinfo
     if record is None:
         return None
-    event = begin(eve, Dataset.FILE, protocol(eve.app_proto), turned=_sender_is_server(eve))
+    event = begin(eve, _FILE, protocol(eve.app_proto), turned=_sender_is_server(eve))
     put_file(event, record)
     if eve.http is not None:
         put_http(event, eve.http)
@@ -364,7 +382,8 @@ def put_file(event: Event, record: File) -> None:
         event.file_path = prose(record.filename)
         event.file_name = word(record.filename.replace("\\", "/").rstrip("/").rpartition("/")[2].partition("?")[0])
     event.file_size = record.size
-    event.file_mime_type = _mime(record.mimetype)
+    if record.mimetype:
+        event.file_mime_type = _mime(record.mimetype)
     if record.state == "CLOSED" and not record.gaps:
         event.file_hash_md5, event.file_hash_sha1 = word(record.md5), word(record.sha1)
         event.file_hash_sha256 = word(record.sha256)
@@ -393,7 +412,7 @@ def quic(eve: Eve) -> Event | None:
         return None
     of_client = record.sni is not None or record.ja3 is not None or record.ja4 is not None or record.ua is not None
     of_server = record.ja3s is not None or (not of_client and eve.src_port == 443 and eve.dest_port != 443)
-    event = begin(eve, Dataset.QUIC, "quic", turned=of_server)
+    event = begin(eve, _QUIC, "quic", turned=of_server)
     event.tls_client_server_name = host(record.sni)
     event.user_agent_original = prose(record.ua)
     event.nsm_tls_ja4 = word(record.ja4)

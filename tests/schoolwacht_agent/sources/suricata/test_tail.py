@@ -295,7 +295,7 @@ def test_a_mark_inside_a_long_line_passes_it_over_again(eve: Path) -> None:
 )
 @pytest.mark.usefixtures("shallow")
 def test_any_amount_without_a_line_is_read_over(eve: Path, filler: bytes, faults: dict[str, int]) -> None:
-    pieces = 2 * DEPTH
+    pieces = max(2 * DEPTH, 3 * LINE_MAX // CHUNK)
     with eve.open("wb") as file:
         if filler == b"\0":
             file.truncate(pieces * CHUNK)  # a hole, as a writer that does not append leaves it
@@ -305,7 +305,8 @@ def test_any_amount_without_a_line_is_read_over(eve: Path, filler: bytes, faults
                 file.write(filler * CHUNK)
         file.write(b"\neen\n")
     tail = Tail(eve)
-    assert drain(tail) == [b"een"]
+    # What is left of a hole is a line of less than LINE_MAX; the reader of records sets it aside.
+    assert [line for line in drain(tail) if line.strip(b"\0")] == [b"een"]
     assert tail.faults == faults
 
 
