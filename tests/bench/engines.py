@@ -189,6 +189,7 @@ def show(results: dict[str, Result], packets: int) -> None:
 def to_wire(capture: Path) -> None:
     """EVE lines of one pass to compressed batches, best of five."""
     lines = read_lines(capture)
+    look_seldom()  # as the capturing process does
     batches = [lines[at : at + 1000] for at in range(0, len(lines), 1000)]
     events = len(Reader(Counters(), own_engine=True, health=False).events(lines))
     sizes = {}

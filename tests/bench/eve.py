@@ -25,6 +25,7 @@ import zstandard
 from schoolwacht.event import Event
 from schoolwacht.wire import encode_batch, encode_event
 from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
+from schoolwacht_agent.cycles import look_seldom
 from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.sources.suricata.configuration import version_of
 from schoolwacht_agent.sources.suricata.decode import decode_fast
@@ -47,6 +48,7 @@ def main() -> None:
     options = parser.parse_args()
 
     lines = read_lines(options.file)
+    look_seldom()  # as the capturing process does
     batches = [lines[at : at + options.batch] for at in range(0, len(lines), options.batch)]
     events = Reader(Counters(), own_engine=True, health=False).events(lines)
     size = sum(len(frame) for frame in frames(batches, options.level))
