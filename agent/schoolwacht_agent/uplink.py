@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -53,6 +54,7 @@ class Uplink:
         settings: collectors and bounds.
         key: ``<agent name>.<secret>``.
         noted: called with what hinders delivery, in plain words, when that changes; with "" when it flows again.
+        clock: seconds by which collectors rest; only differences count.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Uplink:
         key: str,
         *,
         noted: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not settings.collectors:
             raise ConfigError("names no collector to send to", field="uplink.collectors")
@@ -71,7 +74,7 @@ class Uplink:
         self._settings = settings
         self._context = tls_context(settings)
         self._key = key
-        self._collectors = Collectors(settings.collectors, longest=settings.backoff_seconds)
+        self._collectors = Collectors(settings.collectors, longest=settings.backoff_seconds, clock=clock)
         self._stop = asyncio.Event()
         self._noted = noted
         self._hindrance = ""
@@ -112,6 +115,8 @@ class Uplink:
     async def _deliver(self, session: aiohttp.ClientSession, *, patient: bool = True) -> bool:
         """Send and settle one portion; False if there was none (or, not ``patient``, if the key is refused)."""
         settings = self._settings
+        if not await self._can_send(patient=patient):
+            return False
         try:
             portion = await asyncio.to_thread(self._reader.take, settings.batch_items, settings.batch_bytes)
         except SpoolError as error:
@@ -120,9 +125,10 @@ class Uplink:
             return True
         if portion is None:
             return False
-        outcomes = await self._send(session, portion.epoch, portion.items, patient=patient)
+        outcomes = await self._send(session, portion.epoch, portion.items, patient=patient, whole=True)
         if outcomes is None:
-            return False
+            # Taken anew when a collector can be tried again: what is more urgent may have come meanwhile.
+            return True
         verdicts = await asyncio.to_thread(self._set_aside, portion, outcomes)
         await self._settle(portion, verdicts)
         self.delivered += verdicts.count(Verdict.DELIVERED)
@@ -156,10 +162,29 @@ class Uplink:
 
     # Sending
 
+    async def _can_send(self, *, patient: bool) -> bool:
+        """Wait until a collector can be tried; False if the key is refused and nobody is patient."""
+        while True:
+            url, wait = self._collectors.choose()
+            if url is not None:
+                return True
+            if self.refused and not patient:
+                return False
+            await self._sleep(wait)
+
     async def _send(
-        self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item], *, patient: bool
+        self,
+        session: aiohttp.ClientSession,
+        epoch: str,
+        items: Sequence[Item],
+        *,
+        patient: bool,
+        whole: bool = False,
     ) -> list[Outcome] | None:
-        """What became of these events, however long that takes; None if the key is refused and nobody is patient."""
+        """What became of these events, however long that takes; None if the key is refused and nobody is patient.
+
+        ``whole``: it is a whole portion, and after one attempt that failed it is given back (None).
+        """
         while True:
             url, wait = self._collectors.choose()
             if url is None:
@@ -177,6 +202,8 @@ class Uplink:
                 if await self._takes_batches(session, url, epoch):
                     return [Outcome(Verdict.REJECTED, f"no collector can read it: {answer.said}")]
             self._note_failure(url, answer)
+            if whole:
+                return None
 
     async def _halves(
         self, session: aiohttp.ClientSession, epoch: str, items: Sequence[Item], *, patient: bool

@@ -109,11 +109,15 @@ def main() -> None:
 def highest(receiver: Callable[[Play], Run], pair: Wire, capture: Path, options: argparse.Namespace) -> int:
     """The highest lossless rate, packets/s; 0 if there is none above 10,000."""
 
+    reached = 0
+
     def lossless(rate: int) -> bool:
+        nonlocal reached
         for _ in range(2):
             run = receiver(Play(pair, capture, rate, options.seconds))
             print(f"  asked {rate:9,}: {run}", flush=True)
             if run.lossless:
+                reached = max(reached, int(run.sent.packets / run.sent.seconds))
                 return True
         return False
 
@@ -121,19 +125,22 @@ def highest(receiver: Callable[[Play], Run], pair: Wire, capture: Path, options:
     while (not good or not bad) and 10_000 <= rate <= 1_500_000:
         if lossless(rate):
             good = rate
+            if reached < 0.9 * rate:
+                print("  the sender gives no more", flush=True)
+                return reached
             rate = int(rate * 4 / 3)
         else:
             bad = rate
             rate = int(rate * 3 / 4)
         if options.once:
-            return good
+            return reached
     for _ in range(3 if good and bad else 0):
         rate = (good + bad) // 2
         if lossless(rate):
             good = rate
         else:
             bad = rate
-    return good
+    return reached
 
 
 def agent(play: Play, engine: str) -> Run:

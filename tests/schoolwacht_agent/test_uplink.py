@@ -208,6 +208,26 @@ async def test_an_outage_is_logged_once(
     assert len([line for line in caplog.messages if "503" in line]) == 1
 
 
+async def test_a_signal_of_an_outage_goes_before_the_flows_that_waited_in_hand(
+    tmp_path: Path, writer: Writer, collector: StubCollector
+) -> None:
+    writer.append([event(number) for number in range(5)], b"")
+    collector.script = [status(503)] * 10_000
+    with Reader(tmp_path / "spool") as reader:
+        uplink = Uplink(reader, aside(tmp_path), settings(collector.url), "gw.secret")
+        running = asyncio.create_task(uplink.run())
+        await asyncio.wait_for(collector.asked.wait(), 20)
+        writer.append([event(5, Dataset.SIGNAL)], b"")
+        collector.script.clear()
+        collector.script = [status(503)]
+        async with asyncio.timeout(20):
+            while len(collector.order) < 6:  # noqa: ASYNC110 - the collector tells of no single event
+                await asyncio.sleep(0.01)
+        uplink.stop()
+        await running
+    assert [one.message for one in collector.order] == ["5", "0", "1", "2", "3", "4"]
+
+
 async def test_a_stop_lets_the_batch_that_is_on_its_way_finish(
     tmp_path: Path, writer: Writer, collector: StubCollector
 ) -> None:
