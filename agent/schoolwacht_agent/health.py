@@ -87,6 +87,7 @@ REMEDIES: MappingProxyType[Condition, str] = MappingProxyType(
         Condition.HELD: "make room on the disk, or look in the kernel's log what it says of it",
         Condition.RESTARTED: "look in the agent's log why it ended",
         Condition.MAPPING: "correct the file; it is read again by itself",
+        Condition.INDICATORS: "look at `schoolwacht-agent indicators show`; `confirm` takes a smaller set",
         Condition.QUARANTINED: "keep tshark up to date; the packets lie in evidence/kept/quarantine below the state",
     }
 )

@@ -50,6 +50,7 @@ _TIMES: MappingProxyType[str, str] = MappingProxyType(
         "timestamp": "@timestamp",
         "event_start": "event.start",
         "event_end": "event.end",
+        "evidence_taken": "evidence.taken",
         "tls_server_not_before": "tls.server.not_before",
         "tls_server_not_after": "tls.server.not_after",
     }
@@ -217,6 +218,7 @@ def _times(event: Event) -> str | None:
         and ((moment := event.event_end) is None or moment.tzinfo is UTC)
         and event.tls_server_not_before is None
         and event.tls_server_not_after is None
+        and event.evidence_taken is None
     ):
         return None
     for name, field in _TIMES.items():

@@ -78,7 +78,8 @@ def test_while_nothing_is_due_there_are_ticks() -> None:
 
 def test_every_time_of_an_event_is_looked_after() -> None:
     times = {item.name for item in msgspec.structs.fields(Event) if "datetime" in str(item.type)}
-    assert times - set(MOMENTS) - set(DATES) == {"event_ingested"}  # the collector's
+    # The collector's, and what is made behind the pace.
+    assert times - set(MOMENTS) - set(DATES) == {"event_ingested", "evidence_taken"}
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan")])

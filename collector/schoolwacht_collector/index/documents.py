@@ -19,7 +19,7 @@ from schoolwacht_collector.index.port import Kind
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(2262, 1, 1, tzinfo=UTC)
 
-_MICROS_TIMES = ("timestamp", "event_ingested", "event_start", "event_end")
+_MICROS_TIMES = ("timestamp", "event_ingested", "event_start", "event_end", "evidence_taken")
 _OTHER_TIMES = ("tls_server_not_before", "tls_server_not_after")
 
 _encoder = msgspec.json.Encoder()
