@@ -7,6 +7,7 @@ run is long enough and flows end as they do live. Every contender reads that fil
 time and peak memory (with those of the children that it waits for) the kernel tells. Start-up counts.
 
 * ``packets``: our engine, every event made and counted.
+* ``packets judged``: the same, then placed and judged by every detector of ``behave``.
 * ``suricata``: Suricata under our agent, every EVE line read into an event.
 * ``suricata alone``: the same configuration, EVE into a file, no agent.
 * ``tshark``: addresses, ports, DNS names, SNI, HTTP host as fields.
@@ -34,8 +35,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
 from schoolwacht_agent.cycles import look_seldom
+from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.sources.packets import PacketsSource
 from schoolwacht_agent.sources.packets.capture import read_capture
 from schoolwacht_agent.sources.packets.capture.pcap import MAGICS
@@ -43,6 +46,9 @@ from schoolwacht_agent.sources.port import Counters, Source
 from schoolwacht_agent.sources.suricata import SuricataSource
 from schoolwacht_agent.sources.suricata.configuration import configuration, version_of
 from schoolwacht_agent.sources.suricata.eve import Reader
+from schoolwacht_agent.standpoint.open import open_standpoint
+from schoolwacht_agent.standpoint.settings import StandpointTable
+from schoolwacht_agent.steps import Steps
 from tests.bench.eve import frames, peer_frames, read_lines
 
 _FIELDS = (
@@ -99,6 +105,13 @@ def _packets(path: Path) -> int:
     return _events_of(PacketsSource.from_files([path]))
 
 
+def _judged(path: Path) -> int:
+    steps = Steps(open_standpoint(Homes(), StandpointTable(), ()), BehaveSettings())
+    look_seldom()
+    made = sum(len(steps.through(events)) for events in PacketsSource.from_files([path]).read())
+    return made + len(steps.finish())
+
+
 def _suricata(path: Path) -> int:
     return _events_of(SuricataSource.from_files([path], settings=SuricataTable(own_rules=False)))
 
@@ -151,6 +164,7 @@ CONTENDERS: MappingProxyType[str, Callable[[Path], int]] = MappingProxyType(
     {
         "flow table": _flow_table,
         "packets": _packets,
+        "packets judged": _judged,
         "suricata": _suricata,
         "suricata alone": _suricata_alone,
         "tshark": _tshark,
