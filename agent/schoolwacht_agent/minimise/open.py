@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 
+from schoolwacht_agent.config import DEFAULT_HOME
 from schoolwacht_agent.direction import Homes, number_of
 from schoolwacht_agent.minimise.keys import open_keys
 from schoolwacht_agent.minimise.register import Register
@@ -61,9 +62,11 @@ def policy_of(table: MinimiseTable, zones: Sequence[ZoneTable], homes: Homes, st
     )
     by_network = Table(_entries(zones))
 
+    private = Homes(DEFAULT_HOME)
+
     def is_own(address: str, vlan: str | None) -> bool:
-        # agent.home first: on a path of many schools it says what is private wherever it is.
-        if not homes.is_home(address) and not standpoint.is_home(address, vlan):
+        # A private address is never the world's, whatever agent.home leaves out: one slip there must tell of nobody.
+        if not private.is_home(address) and not homes.is_home(address) and not standpoint.is_home(address, vlan):
             return False
         return readable.find(number_of(address), None) is None
 

@@ -60,6 +60,16 @@ def test_servers_stay_readable_and_clients_do_not() -> None:
     assert f":{zone_number('pupils'):x}:" in one.source_ip
 
 
+def test_a_private_address_that_home_leaves_out_is_hidden_too(tmp_path: Path) -> None:
+    homes = Homes(["192.0.2.0/24"])
+    made = open_minimise(MinimiseTable(detail=Level.FULL), (), homes, Gateway(homes), tmp_path)
+    assert made is not None
+    (one,) = made.through([flow(source_ip="10.21.0.23", destination_ip="198.51.100.7")])
+    assert one.source_ip is not None
+    assert one.source_ip.startswith("fd")
+    assert one.destination_ip == "198.51.100.7"
+
+
 def test_readable_networks_stay() -> None:
     (one,) = step(readable=("10.21.3.0/24",)).through([flow()])
     assert one.source_ip == CLIENT
