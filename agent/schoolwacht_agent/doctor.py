@@ -35,7 +35,7 @@ from schoolwacht_agent.sources.bpf import compile_filter
 from schoolwacht_agent.spool import look
 from schoolwacht_agent.standpoint.follow import Mapping
 from schoolwacht_agent.standpoint.settings import StandpointKind
-from schoolwacht_agent.status import STALE
+from schoolwacht_agent.status import is_alive
 from schoolwacht_agent.uplink import open_session, post_frame, tls_context
 
 #: Numbers of the capabilities of Linux (capabilities(7)).
@@ -204,8 +204,11 @@ def check_standpoint(settings: Settings) -> Finding | None:
 def check_sight(settings: Settings) -> Finding | None:
     """What the agent that runs here says of its own blindness."""
     found = last_beat(Path(settings.agent.state), CAPTURE)
-    if found is None or found[1] > STALE:
+    if found is None:
         return None
+    if not is_alive(*found):
+        text = "the agent has run here and does not capture now"
+        return Finding("sight", Level.WARNING, text, "start it; if it was started, its log says why the capture ended")
     troubles = found[0].troubles
     if not troubles:
         return Finding("sight", Level.FINE, "the agent that runs here sees what it should")

@@ -12,7 +12,7 @@ from schoolwacht_agent.app import CAPTURE, FORWARDER, spool_of
 from schoolwacht_agent.config import Settings
 from schoolwacht_agent.evidence.open import open_store
 from schoolwacht_agent.evidence.store import Report as Evidence
-from schoolwacht_agent.health import Trouble, last_beat
+from schoolwacht_agent.health import Beat, Trouble, last_beat
 from schoolwacht_agent.indicators.command import describe
 from schoolwacht_agent.spool import Report, look
 
@@ -107,12 +107,17 @@ def lines(status: Status) -> list[str]:
     return shown + [f"problem    {text}" for text in status.problems]
 
 
+def is_alive(beat: Beat, age: float) -> bool:
+    """Whether the part that said this ``age`` seconds ago still runs."""
+    return age < STALE and Path(f"/proc/{beat.pid}").exists()
+
+
 def _part(state: Path, name: str) -> PartStatus:
     found = last_beat(state, name)
     if found is None:
         return PartStatus(runs=False)
     beat, age = found
-    runs = age < STALE and Path(f"/proc/{beat.pid}").exists()
+    runs = is_alive(beat, age)
     return PartStatus(runs, beat.since, beat.hindrance if runs else "", beat.figures, beat.troubles if runs else [])
 
 

@@ -7,11 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from schoolwacht_agent.app import CAPTURE
 from schoolwacht_agent.cli import main, parser
+from schoolwacht_agent.health import Beat, beat_path
 from tests.parts import CAPTURES
 from tests.schoolwacht_agent.collecting import StubCollector, collecting, status
 
@@ -191,6 +195,20 @@ async def test_doctor_finds_a_machine_that_can_work_fine(tmp_path: Path, collect
     assert levels.pop("privacy") == "warning", "the board has made no key"
     assert set(levels.values()) == {"fine"}, out
     assert {"configuration", "key", "state", "interface", "spool", "evidence", "collector", "clock"} == set(levels)
+
+
+async def test_doctor_does_not_take_a_capture_that_ended_for_one_that_sees(
+    tmp_path: Path, collector: StubCollector
+) -> None:
+    path = config(tmp_path, collector.url)
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    beat = beat_path(tmp_path / "state", CAPTURE)
+    beat.parent.mkdir(parents=True)
+    beat.write_bytes(msgspec.json.encode(Beat(CAPTURE, ended.pid, datetime.now(UTC))))
+    _, out, _ = await run("doctor", "--config", path, "--json")
+    (finding,) = [finding for finding in json.loads(out) if finding["check"] == "sight"]
+    assert (finding["level"], finding["text"]) == ("warning", "the agent has run here and does not capture now")
 
 
 async def test_doctor_names_each_fault_and_what_to_do(
