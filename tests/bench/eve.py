@@ -1,6 +1,6 @@
 """How fast EVE lines become events on the wire, and how many bytes an event costs there.
 
-    python -m tests.bench.eve EVE_OR_CAPTURE [--batch 1000] [--level 3] [--rounds 5]
+    python -m tests.bench.eve EVE_OR_CAPTURE [--batch 1000] [--level 1] [--rounds 5]
 
 A capture is first played through the real Suricata (``.zst`` and ``.gz`` too). Each step is timed (CPU time) over the
 same lines in the same process, best of some rounds, and beside it the peer: ``json.loads`` into dicts and the same
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("file", type=Path, help="an EVE file (.json) or a capture")
     parser.add_argument("--batch", type=int, default=1000)
-    parser.add_argument("--level", type=int, default=3)
+    parser.add_argument("--level", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--fields", action="store_true", help="also the cost of each field on the wire")
     options = parser.parse_args()
