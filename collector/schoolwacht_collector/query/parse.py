@@ -22,13 +22,11 @@ expressions among it), and a word after an unquoted text (``rule.name:ET SCAN``)
 
 from __future__ import annotations
 
+import io
 import re
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
-
-from luqum import tree
-from luqum.exceptions import ParseError
-from luqum.thread import parse as luqum_parse
 
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.query import addresses
@@ -48,6 +46,13 @@ from schoolwacht_collector.query.check import check
 from schoolwacht_collector.query.fields import Field, Type, field
 from schoolwacht_collector.query.prepare import Prepared, prepare
 from schoolwacht_collector.query.values import equals, range_of
+
+# It makes its parser's tables at the first import and with another Python, each time where it cannot keep them, and
+# talks of it on standard error, in the middle of what a command has to say.
+with redirect_stderr(io.StringIO()):
+    from luqum import tree
+    from luqum.exceptions import ParseError
+    from luqum.thread import parse as luqum_parse
 
 #: Where a word without a field is looked for.
 BARE_FIELDS = (

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
+import luqum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -337,3 +343,21 @@ def test_threads_can_parse_at_the_same_time() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(parse, texts)) == expected
+
+
+def test_the_parser_makes_its_tables_without_a_word(tmp_path: Path) -> None:
+    """As at the first import, and at each where the package cannot be written."""
+    package = Path(luqum.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "luqum", ignore=shutil.ignore_patterns("parsetab*", "__pycache__"))
+    code = "import luqum, schoolwacht_collector.query.parse; print(luqum.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"{copy / '__init__.py'}\n"
+    assert done.stderr == ""
+    assert (copy / "parsetab.py").exists()
