@@ -46,7 +46,7 @@ exit codes:
 """
 _EXAMPLES = """\
 examples:
-  schoolwacht search 'dns.question.name:*.example AND source.ip:10.0.0.0/8' --last 24h
+  schoolwacht search 'dns.question.name:*.example AND school.location:00AA01' --last 24h
   schoolwacht alerts --severity critical
   schoolwacht alerts close 3f2a… --reason 'test by our own administrator'
   schoolwacht indicators add evil.example --description 'campaign of September'

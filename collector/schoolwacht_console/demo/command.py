@@ -91,6 +91,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 def _visit_speed(capture: Path, speed: float, *, ends: bool) -> float:
     """The speed of the user's capture: as the others', or faster if the demo is to end by itself."""
     try:
+        if not span.begins_like_a_capture(capture):
+            raise ConfigError("is no capture: neither pcap nor pcapng", path=str(capture), field="--pcap")
         length = span.seconds(capture)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", path=str(capture), field="--pcap") from error

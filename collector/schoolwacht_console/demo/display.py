@@ -58,20 +58,25 @@ class Display(Protocol):
 
 
 @contextmanager
-def display(names: dict[str, str]) -> Iterator[Display]:
-    """A live display on a terminal, plain lines elsewhere. ``names`` are the schools' names by location."""
+def display(names: dict[str, str], *, seconds: float = _PLAIN_SECONDS) -> Iterator[Display]:
+    """A live display on a terminal; elsewhere plain lines, with counters every so many ``seconds``.
+
+    ``names`` are the schools' names by location.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
-        yield _Plain(names)
+        yield _Plain(names, seconds)
         return
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         yield _Live(live, names)
 
 
 class _Plain:
-    def __init__(self, names: dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str], seconds: float) -> None:
         self._names = names
+        self._seconds = seconds
         self._shown = time.monotonic()
+        self._said = ""
 
     def say(self, text: str) -> None:
         sys.stdout.write(f"{inert(text)}\n")
@@ -81,14 +86,17 @@ class _Plain:
         self.say(_sentence(arrival, self._names))
 
     def show(self, snapshot: Snapshot) -> None:
-        if time.monotonic() - self._shown < _PLAIN_SECONDS:
+        if time.monotonic() - self._shown < self._seconds:
             return
         self._shown = time.monotonic()
         playing = sum(one.state == "playing" for one in snapshot.agents)
-        self.say(
+        line = (
             f"line: {playing} agents playing, {snapshot.stored:,} events stored ({snapshot.rate:,.0f}/s), "
             f"{snapshot.alerts} alerts, {snapshot.delivered} at the CERT"
         )
+        if line != self._said:  # a demo left alone for an hour shall not fill a log
+            self._said = line
+            self.say(line)
 
 
 class _Live:

@@ -17,9 +17,17 @@ _PCAP = {
     b"\xa1\xb2\x3c\x4d": (">", 1e9),
 }
 _SECTION = b"\x0a\x0d\x0d\x0a"
+#: Beginnings of what the agent reads: captures, and captures compressed with zstd or gzip.
+_STARTS = (*_PCAP, _SECTION, b"\x28\xb5\x2f\xfd", b"\x1f\x8b")
 _ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 _INTERFACE, _ENHANCED = 1, 6
 _RESOLUTION = 9
+
+
+def begins_like_a_capture(path: Path) -> bool:
+    """Whether a file can be a capture at all. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(4).startswith(_STARTS)
 
 
 def seconds(path: Path) -> float | None:

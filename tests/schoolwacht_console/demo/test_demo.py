@@ -69,7 +69,7 @@ def test_without_exit_it_serves_the_console_until_ctrl_c(tmp_path: Path) -> None
 
 def test_a_capture_that_cannot_be_played_makes_it_fail_by_name(tmp_path: Path) -> None:
     bad = tmp_path / "bad.pcap"
-    bad.write_bytes(b"no capture")
+    bad.write_bytes((CAPTURES / "bad-download.pcap").read_bytes()[:-7])
     done = subprocess.run(
         [*COMMAND, "--exit", "--speed", "1000", "--pcap", str(bad)],
         capture_output=True,
@@ -89,6 +89,7 @@ def test_a_capture_that_cannot_be_played_makes_it_fail_by_name(tmp_path: Path) -
     [
         (["--captures", "/nonexistent"], "demo.toml"),
         (["--pcap", "/nonexistent.pcap"], "/nonexistent.pcap"),
+        (["--pcap", __file__], f"{__file__}: --pcap: is no capture"),
         (["--speed", "0"], "above 0"),
     ],
 )

@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schoolwacht_console.demo.span import seconds
+from schoolwacht_console.demo.span import begins_like_a_capture, seconds
 from tests.parts import CAPTURES, program
 
 
@@ -27,6 +28,16 @@ def test_what_is_no_capture_has_no_length(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"hello, this is no capture")
     assert seconds(tmp_path / "empty") is None
     assert seconds(tmp_path / "text") is None
+
+
+def test_what_begins_like_a_capture_is_told_from_what_does_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "text").write_bytes(b"hello, this is no capture")
+    (tmp_path / "packed").write_bytes(zstandard.compress((CAPTURES / "ssh-guessing.pcap").read_bytes()))
+    assert begins_like_a_capture(CAPTURES / "ssh-guessing.pcap")
+    assert begins_like_a_capture(tmp_path / "packed")
+    assert not begins_like_a_capture(tmp_path / "empty")
+    assert not begins_like_a_capture(tmp_path / "text")
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
