@@ -74,7 +74,7 @@ async def search(request: web.Request) -> Found:
         limit=page_size(request, lookup.PAGE),
         after=request.query.get("after") or None,
     )
-    return Found(found.rows, found.next)
+    return Found(found.rows, found.next, found.missing)
 
 
 async def list_alerts(request: web.Request) -> Alerts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -61,11 +62,18 @@ class Client:
     def pages(
         self, path: str, parameters: Mapping[str, object], member: str, *, limit: int
     ) -> Iterator[dict[str, Any]]:
-        """Up to ``limit`` items of a list, page by page; ``member`` is their name in the answer."""
+        """Up to ``limit`` items of a list, page by page; ``member`` is their name in the answer.
+
+        What the store could not read is told on standard error, once.
+        """
         after: str | None = None
+        told: set[str] = set()
         while limit > 0:
             answer = self.get(path, {**parameters, "limit": min(limit, PAGE), "after": after})
             items: list[dict[str, Any]] = answer[member]
+            for name in set(answer.get("missing", ())) - told:
+                told.add(name)
+                print(f"{name} is damaged: rows of it may be lacking", file=sys.stderr)
             yield from items[:limit]
             limit -= len(items)
             after = answer["next"]

@@ -12,10 +12,14 @@ from schoolwacht_collector.records import Alert, AlertState, Indicator, School
 
 
 class Found(Struct, frozen=True):
-    """Rows of a search, newest first; ``next`` is the ``after`` of the following page."""
+    """Rows of a search, newest first; ``next`` is the ``after`` of the following page.
+
+    ``missing`` names what the store could not read: rows of it may be lacking.
+    """
 
     rows: list[dict[str, Any]]
     next: str | None
+    missing: tuple[str, ...] = ()
 
 
 class Alerts(Struct, frozen=True):

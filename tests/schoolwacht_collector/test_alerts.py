@@ -331,8 +331,9 @@ async def _window(store: Store) -> datetime:
 async def test_signals_that_make_no_alert_stop_no_other_alert() -> None:
     class Garbled(Unreliable):
         async def search(self, search: Search) -> Page:
-            rows, following = await super().search(search)
-            return Page([row | {"signal.score": "?"} if row.get("event.id") == "a" else row for row in rows], following)
+            page = await super().search(search)
+            rows = [row | {"signal.score": "?"} if row.get("event.id") == "a" else row for row in page.rows]
+            return page._replace(rows=rows)
 
     store, clock = Garbled(MemoryStore()), Clock()
     await store.create([signal("a"), signal("b", entity="10.1.0.6")])

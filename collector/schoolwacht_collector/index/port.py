@@ -77,10 +77,14 @@ class Search(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Rows of a search; ``next`` is None on the last page."""
+    """Rows of a search; ``next`` is None on the last page.
+
+    ``missing`` names what could not be read (the damaged file of a day): rows of it may be lacking.
+    """
 
     rows: list[Row]
     next: str | None
+    missing: tuple[str, ...] = ()
 
 
 class Tally(NamedTuple):

@@ -29,6 +29,7 @@ async def show(request: web.Request) -> web.Response:
         "asked": asked,
         "rows": [],
         "next": None,
+        "missing": (),
         "fault": None,
         "here": "/search",
         "now": console.now(),
@@ -44,7 +45,9 @@ async def show(request: web.Request) -> web.Response:
     except QueryError as error:
         return page(console.templates, "search.html", context | {"fault": str(error)}, status=400)
     following = link("/search", **form, after=found.next) if found.next else None
-    return page(console.templates, "search.html", context | {"rows": found.rows, "next": following})
+    return page(
+        console.templates, "search.html", context | {"rows": found.rows, "next": following, "missing": found.missing}
+    )
 
 
 def _kind(text: str) -> Kind:

@@ -38,6 +38,15 @@ def write_garbage(path: Path, *, page: int = 1) -> None:
         file.write(os.urandom(16_384))
 
 
+def put_right(path: Path) -> None:
+    """Put a sound file, with nothing in it, in the place of a damaged one."""
+    sound = path.with_name("sound")
+    connection = schema.connect(sound, busy_seconds=1, create=True)
+    schema.lay_out(connection, schema.DAY_SCHEMA)
+    connection.close()
+    sound.replace(path)
+
+
 async def test_a_store_that_was_never_made_names_the_way_out(tmp_path: Path) -> None:
     store = SqliteStore(SqliteSettings(directory=str(tmp_path)))
 
@@ -312,15 +321,30 @@ async def test_a_day_that_is_just_being_made_holds_nothing_yet(tmp_path: Path) -
         assert ids(await found(store)) == ["b-00001"]
 
 
-async def test_a_search_over_a_damaged_file_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [1, 0], ids=["in the middle", "its head"])
+async def test_a_damaged_day_is_left_out_of_searches_which_say_so(tmp_path: Path, page: int) -> None:
+    """Each later day is sound: what is searched every day must not fail for one that is broken."""
+    days = [NOON + timedelta(days=day) for day in range(3)]
     async with sqlite(tmp_path) as store:
-        await store.create([event(number, "b", message="x" * 500) for number in range(400)])
-    write_garbage(tmp_path / DAY)
-    store = SqliteStore(SqliteSettings(directory=str(tmp_path)))
+        for day in days:
+            await store.create([event(number, f"b{day:%d}", timestamp=day, message="x" * 500) for number in range(400)])
+    write_garbage(tmp_path / DAY, page=page)
+    everything = Search(Kind.EVENT, All(), SECTOR, limit=5000)
 
-    with pytest.raises(StoreError, match=DAY):
-        await store.tally(Search(Kind.EVENT, All(), SECTOR), "message")
-    await store.close()
+    async with sqlite(tmp_path) as store:
+        seen = await store.search(everything)
+        counted = await store.tally(everything, "message")
+        recent = await store.search(everything._replace(since=days[1]))
+        health = await store.health()
+        put_right(tmp_path / DAY)
+        mended = await store.search(everything)
+
+    assert (len(seen.rows), seen.missing) == (800, (DAY,))
+    assert [tally.number for tally in counted.values()] == [800]
+    assert (len(recent.rows), recent.missing) == (800, ())
+    assert health.writable
+    assert f"left out of searches: {DAY}" in health.detail
+    assert mended.missing == ()
 
 
 async def test_signals_are_found_by_arrival_through_an_index(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Searching: the SQL of a search, and searches run over one file or many, newest day first.
 
 Each searching thread has its own connections, at most :data:`OPEN_FILES`; none waits for the writer. A search that
-outlives its deadline is interrupted with a StoreError.
+outlives its deadline is interrupted with a StoreError. The damaged file of a day does not hide the others: searches
+answer without it, the page names it, and so does the log, once.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -29,6 +31,7 @@ OPEN_FILES = 8
 #: Rows of one file that are looked at one by one because the index of values names them.
 CANDIDATES_MAX = 20_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_log = logging.getLogger(__name__)
 
 
 class _Found(NamedTuple):
@@ -49,6 +52,8 @@ class Reader:
         self.seconds = seconds
         self._own = threading.local()
         self._all: list[OrderedDict[Path, _Opened]] = []
+        #: Days' files that were found damaged when they were read last, and what is wrong with them.
+        self.damaged: dict[str, str] = {}
 
     def close(self) -> None:
         """Close every connection; no search may be running."""
@@ -62,11 +67,12 @@ class Reader:
         size = pages.page_size(search.limit)
         after = None if search.after is None else pages.place(search.after)
         found: list[_Found] = []
+        missing: list[str] = []
         deadline = time.monotonic() + self.seconds
         for path in self._paths(search):
             if search.time_field == "@timestamp" and len(found) > size:
                 break  # every later file holds rows further on in the order only
-            with self._connection(path, deadline) as connection:
+            with self._connection(path, deadline, missing) as connection:
                 if connection is None:
                     continue
                 statement = select(search, after, size + 1, _candidates(connection, search))
@@ -76,24 +82,27 @@ class Reader:
             del found[size + 1 :]
         page = found[:size]
         more = len(found) > size
-        return Page([documents.row(doc) for _, doc in page], pages.token(page[-1].place) if more else None)
+        token = pages.token(page[-1].place) if more else None
+        return Page([documents.row(doc) for _, doc in page], token, tuple(missing))
 
     def tally(self, search: Search, by: Field, top: int) -> Mapping[str, Tally]:
         """See :meth:`.port.Store.tally`; blocks."""
         counts: dict[str, tuple[int, int, int]] = {}
         deadline = time.monotonic() + self.seconds
         for path in self._paths(search):
-            with self._connection(path, deadline) as connection:
+            rows: list[tuple[str, int, int, int]] = []
+            with self._connection(path, deadline, []) as connection:
                 if connection is None:
                     continue
                 statement = count(search, by, _candidates(connection, search))
-                for value, number, first, last in connection.execute(statement.text, statement.parameters):
-                    known = counts.get(value)
-                    counts[value] = (
-                        (number, first, last)
-                        if known is None
-                        else (known[0] + number, min(known[1], first), max(known[2], last))
-                    )
+                rows = connection.execute(statement.text, statement.parameters).fetchall()
+            for value, number, first, last in rows:
+                known = counts.get(value)
+                counts[value] = (
+                    (number, first, last)
+                    if known is None
+                    else (known[0] + number, min(known[1], first), max(known[2], last))
+                )
         ranked = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))[:top]
         return {value: Tally(number, _moment(first), _moment(last)) for value, (number, first, last) in ranked}
 
@@ -114,25 +123,41 @@ class Reader:
         return [path for _, path in (reversed(days) if search.oldest_first else days)]
 
     @contextmanager
-    def _connection(self, path: Path, deadline: float) -> Iterator[sqlite3.Connection | None]:
-        """This thread's connection to a file, for one statement; faults of it become StoreError.
+    def _connection(self, path: Path, deadline: float, missing: list[str]) -> Iterator[sqlite3.Connection | None]:
+        """This thread's connection to a file, for the statements of one search; its faults become StoreError.
 
-        None if the file is so young that its tables are not there yet, or has just expired: nothing is in it.
+        None if the file is so young that its tables are not there yet, or has just expired: nothing is in it. Where the
+        file of a day turns out to be damaged, the block ends early and its name is added to ``missing``.
         """
         try:
             connection = self._opened(path)
-            if connection is None:
-                yield None
-                return
-            connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
+        except sqlite3.Error as error:
+            self._faulty(path, error, missing)
+            connection = None
+        if connection is None:
+            yield None
+            return
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
+        try:
             yield connection
         except sqlite3.Error as error:
-            if files.is_interrupt(error):
-                raise StoreError(
-                    f"the search took longer than {self.seconds:g} s; choose a shorter time or a narrower query"
-                ) from error
-            self._forget(path)
+            self._faulty(path, error, missing)
+        else:
+            self.damaged.pop(path.name, None)
+
+    def _faulty(self, path: Path, error: sqlite3.Error, missing: list[str]) -> None:
+        """Note that a day's file is damaged; any other fault is raised as a StoreError."""
+        if files.is_interrupt(error):
+            raise StoreError(
+                f"the search took longer than {self.seconds:g} s; choose a shorter time or a narrower query"
+            ) from error
+        self._forget(path)
+        if not files.is_damage(error) or path == files.state_file(self.directory):
             raise StoreError(f"{path.name} cannot be searched: {error}") from error
+        if path.name not in self.damaged:
+            _log.error("%s is damaged and left out of searches: %s", path.name, error)
+        self.damaged[path.name] = str(error)
+        missing.append(path.name)
 
     def _opened(self, path: Path) -> sqlite3.Connection | None:
         connections: OrderedDict[Path, _Opened] | None = getattr(self._own, "connections", None)

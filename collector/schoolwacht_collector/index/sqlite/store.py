@@ -75,7 +75,12 @@ class SqliteStore:
             await asyncio.wrap_future(self._writer.probe())
         if troubles := list(self._writer.troubles.values()):
             return Health(writable=False, detail="; ".join(troubles[:3]))
-        return Health(writable=True, detail=f"SQLite in {self._directory}")
+        unread = (
+            f"; damaged, left out of searches: {', '.join(sorted(damaged))}"
+            if (damaged := self._reader.damaged)
+            else ""
+        )
+        return Health(writable=True, detail=f"SQLite in {self._directory}{unread}")
 
     async def create(self, events: Sequence[Event]) -> list[Outcome]:
         """See :meth:`.port.Store.create`."""
