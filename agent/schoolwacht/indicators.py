@@ -45,6 +45,10 @@ class IndicatorType(StrEnum):
     CERTIFICATE_SHA1 = "certificate-sha1"
     CERTIFICATE_SHA256 = "certificate-sha256"
     CERTIFICATE_NAME = "certificate-name"
+    URL = "url"
+    FILE_MD5 = "file-md5"
+    FILE_SHA1 = "file-sha1"
+    FILE_SHA256 = "file-sha256"
 
 
 class Listed(Protocol):
@@ -226,7 +230,12 @@ _HEX = {
     IndicatorType.JA4: re.compile(r"[tqd][0-9a-z]{9}_[0-9a-f]{12}_[0-9a-f]{12}"),
     IndicatorType.CERTIFICATE_SHA1: re.compile(r"[0-9a-f]{40}"),
     IndicatorType.CERTIFICATE_SHA256: re.compile(r"[0-9a-f]{64}"),
+    IndicatorType.FILE_MD5: re.compile(r"[0-9a-f]{32}"),
+    IndicatorType.FILE_SHA1: re.compile(r"[0-9a-f]{40}"),
+    IndicatorType.FILE_SHA256: re.compile(r"[0-9a-f]{64}"),
 }
+#: Host and, unless it is that of the scheme, port; then path and query.
+_URL = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?/[!-~]*")
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z0-9-]{2,63}")
 
 
@@ -250,6 +259,8 @@ def fault_of(known: Known) -> str:
         return "" if _is_masked(address, int(length)) else f'"{value}" has bits beyond its prefix'
     if kind is IndicatorType.DOMAIN:
         return "" if len(value) <= 253 and _DOMAIN.fullmatch(value) else f'"{value}" is no domain in its normal form'
+    if kind is IndicatorType.URL:
+        return "" if _URL.fullmatch(value) else f'"{value}" is no URL in its normal form (host/path, without scheme)'
     if kind is IndicatorType.CERTIFICATE_NAME:
         return "" if value and value == value.lower() else "is empty or not in lower case"
     return "" if _HEX[kind].fullmatch(value) else f'"{value}" is no {kind.value} in its normal form'

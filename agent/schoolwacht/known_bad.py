@@ -34,6 +34,10 @@ _NAMES: MappingProxyType[IndicatorType, str] = MappingProxyType(
         IndicatorType.CERTIFICATE_SHA1: "Known bad certificate",
         IndicatorType.CERTIFICATE_SHA256: "Known bad certificate",
         IndicatorType.CERTIFICATE_NAME: "Known bad certificate name",
+        IndicatorType.URL: "Known bad URL",
+        IndicatorType.FILE_MD5: "Known bad file",
+        IndicatorType.FILE_SHA1: "Known bad file",
+        IndicatorType.FILE_SHA256: "Known bad file",
     }
 )
 
@@ -53,6 +57,10 @@ _FIELDS: MappingProxyType[str, str] = MappingProxyType(
         "tls.server.hash.sha256": "SHA-256 of the certificate",
         "tls.server.subject": "subject of the certificate",
         "tls.server.x509.alternative_names": "alternative name of the certificate",
+        "url.path": "URL",
+        "file.hash.md5": "MD5 of a file",
+        "file.hash.sha1": "SHA-1 of a file",
+        "file.hash.sha256": "SHA-256 of a file",
     }
 )
 
@@ -117,6 +125,12 @@ _COPIED = (
     "url_scheme",
     "url_port",
     "user_agent_original",
+    "file_name",
+    "file_size",
+    "file_mime_type",
+    "file_hash_md5",
+    "file_hash_sha1",
+    "file_hash_sha256",
 )
 
 

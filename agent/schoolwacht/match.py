@@ -13,6 +13,9 @@ ja4                    nsm.tls.ja4
 certificate-sha1/256   tls.server.hash.sha1, tls.server.hash.sha256
 certificate-name       tls.server.x509.alternative_names, common name of tls.server.subject; a wildcard on either
                        side stands for exactly one label (RFC 6125)
+url                    url.domain, url.port, url.path and url.query together: the host's port counts unless it is that
+                       of the scheme; a URL without a query matches that path with any query
+file-md5/sha1/sha256   file.hash.md5, file.hash.sha1, file.hash.sha256
 =====================  ==========================================================================================
 
 Expiry: an indicator hits traffic of before its ``valid_until``, by the event's own time, so that an event which comes
@@ -32,6 +35,7 @@ import re
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from schoolwacht.event import Dataset, Event
@@ -47,6 +51,8 @@ _UNMATCHED = frozenset({Dataset.SIGNAL, Dataset.HEALTH})
 
 Found: TypeAlias = tuple[Listed, ...]
 _NOTHING: Found = ()
+#: Ports that a URL's normal form leaves out, for it has no scheme.
+_PLAIN_PORTS = (80, 443)
 
 
 class Hit(NamedTuple):
@@ -64,6 +70,9 @@ class Table(Protocol[K_contra]):
     """Finds an indicator by its key; a dictionary is one."""
 
     def get(self, key: K_contra, /) -> Listed | None: ...
+
+
+_EMPTY: Table[str] = MappingProxyType({})
 
 
 class Tables(NamedTuple):
@@ -85,6 +94,11 @@ class Tables(NamedTuple):
     lengths6: tuple[int, ...]
     labels: int
     size: int
+    urls: Table[str] = _EMPTY
+    files: Table[str] = _EMPTY
+    #: Whether there are URLs, and hashes of files: most sets have none, and then nothing is looked up.
+    has_urls: bool = False
+    has_files: bool = False
 
 
 def in_memory(indicators: Iterable[Listed]) -> Tables:
@@ -95,6 +109,7 @@ def in_memory(indicators: Iterable[Listed]) -> Tables:
     networks = {network_key(value): each for value, each in values[IndicatorType.NETWORK].items()}
     lengths4, lengths6 = lengths_of(networks)
     domains = values[IndicatorType.DOMAIN]
+    files = values[IndicatorType.FILE_MD5] | values[IndicatorType.FILE_SHA1] | values[IndicatorType.FILE_SHA256]
     return Tables(
         addresses={packed(value): each for value, each in values[IndicatorType.ADDRESS].items()},
         networks=networks,
@@ -107,6 +122,10 @@ def in_memory(indicators: Iterable[Listed]) -> Tables:
         lengths6=lengths6,
         labels=max((name.count(".") + 1 for name in domains), default=0),
         size=sum(len(each) for each in values.values()),
+        urls=values[IndicatorType.URL],
+        files=files,
+        has_urls=bool(values[IndicatorType.URL]),
+        has_files=bool(files),
     )
 
 
@@ -141,12 +160,16 @@ class IndicatorSet:
         "_certificate_names",
         "_certificates",
         "_domains",
+        "_files",
+        "_has_files",
+        "_has_urls",
         "_ja3",
         "_ja4",
         "_labels",
         "_masks4",
         "_masks6",
         "_networks",
+        "_urls",
         "size",
     )
 
@@ -160,6 +183,8 @@ class IndicatorSet:
         self._labels = tables.labels
         self._ja3, self._ja4 = tables.ja3, tables.ja4
         self._certificates, self._certificate_names = tables.certificates, tables.certificate_names
+        self._urls, self._has_urls = tables.urls, tables.has_urls
+        self._files, self._has_files = tables.files, tables.has_files
         self._below: dict[str, list[Listed]] = {}
         for value, indicator in self._certificate_names.items():
             first, _, rest = value.partition(".")
@@ -228,6 +253,10 @@ class IndicatorSet:
             self._certificate(value, "tls.server.hash.sha256", found)
         if self._certificate_names:
             self._names_of_certificate(event, found)
+        if self._has_urls and event.url_path is not None and event.url_domain is not None:
+            self._of_url(event, found)
+        if self._has_files:
+            self._of_file(event, found)
         return _hits(found, event.timestamp) if found else []
 
     def _of_address(self, text: str) -> Found:
@@ -265,6 +294,27 @@ class IndicatorSet:
         if ":" in name or name[-1:].isdigit():  # a host may be given as an address
             hits += self._of_address(name.strip("[]"))
         return self._remember(self._by_name, name, hits)
+
+    def _of_url(self, event: Event, found: list[tuple[Found, str, str]]) -> None:
+        """A proxy's port says nothing of the URL's, so where the request names none the host is tried without too."""
+        host, path = event.url_domain or "", event.url_path or ""
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        ports = [event.url_port] if event.url_port is not None else [None, event.destination_port]
+        hosts = dict.fromkeys(host if port in (None, *_PLAIN_PORTS) else f"{host}:{port}" for port in ports)
+        paths = (path,) if event.url_query is None else (path, f"{path}?{event.url_query}")
+        for where in hosts:
+            urls = [f"{where}{what}" for what in paths]
+            found.extend(((one,), "url.path", url) for url in urls if (one := self._urls.get(url)) is not None)
+
+    def _of_file(self, event: Event, found: list[tuple[Found, str, str]]) -> None:
+        for field, value in (
+            ("file.hash.md5", event.file_hash_md5),
+            ("file.hash.sha1", event.file_hash_sha1),
+            ("file.hash.sha256", event.file_hash_sha256),
+        ):
+            if value is not None and (one := self._files.get(value.lower())) is not None:
+                found.append(((one,), field, value))
 
     def _certificate(self, digest: str, field: str, found: list[tuple[Found, str, str]]) -> None:
         indicator = self._certificates.get(digest) or self._certificates.get(digest.replace(":", "").lower())

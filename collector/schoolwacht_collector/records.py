@@ -156,7 +156,16 @@ class Indicator(Struct, frozen=True, omit_defaults=True, kw_only=True):
     description: str = field(default="", name="threat.indicator.description")
     confidence: str = field(default="High", name="threat.indicator.confidence")
     tlp: str = field(default="AMBER", name="threat.indicator.marking.tlp")
+    valid_from: datetime | None = field(default=None, name="threat.indicator.valid_from")
     valid_until: datetime | None = field(default=None, name="threat.indicator.valid_until")
+    #: Where it is described, as its source says: a URL, or the id of an object there.
+    reference: str = field(default="", name="threat.indicator.reference")
+    #: When it was first given here; giving it again changes ``timestamp`` alone.
+    added: datetime | None = field(default=None, name="indicator.added")
+    #: Who let it through although a check spoke against it, why, and what the check said.
+    forced_by: str | None = field(default=None, name="indicator.forced_by")
+    forced_why: str | None = field(default=None, name="indicator.forced_why")
+    doubt: str | None = field(default=None, name="indicator.doubt")
 
 
 class Lease(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from rich.table import Table
 from schoolwacht.command import perform, say
 from schoolwacht.errors import SchoolwachtError
 from schoolwacht.nest import nest
-from schoolwacht_collector.indicators import COLUMNS, CONFIDENCES, load_indicators
+from schoolwacht_collector.indicators import COLUMNS, CONFIDENCES, FORMATS, load_indicators
 from schoolwacht_collector.records import Indicator
 from schoolwacht_console import analyse, tables
 from schoolwacht_console.client import DEFAULT_URL, Client, RefusedError, UnreachableError, segment
@@ -208,7 +208,17 @@ def _add_indicators(commands: Any) -> None:
     importing = _command(
         actions, "import", _import_indicators, "import a file of indicators", example="indicators import list.csv"
     )
-    importing.add_argument("file", metavar="FILE", type=Path, help="CSV with a heading, or one value a line")
+    importing.add_argument("file", metavar="FILE", type=Path, help="a file in one of the formats of --format")
+    importing.add_argument(
+        "--format",
+        choices=tuple(FORMATS),
+        help="; ".join(f"{name}: {known.summary}" for name, known in FORMATS.items())
+        + "; without it the file's beginning shows which",
+    )
+    importing.add_argument("--provider", default="", help="who says so, where the file does not (default: cert)")
+    importing.add_argument("--confidence", choices=CONFIDENCES, default="", help="where the file says none")
+    importing.add_argument("--tlp", default="", help="where the file says none (default: AMBER)")
+    importing.add_argument("--valid-until", metavar="TIME", default="", help="where the file says none (UTC)")
 
 
 def _search(arguments: argparse.Namespace) -> int:
@@ -275,14 +285,17 @@ def _list_indicators(arguments: argparse.Namespace) -> int:
 
 
 def _add_indicator(arguments: argparse.Namespace) -> int:
-    common = {name: getattr(arguments, name) or "" for name in COLUMNS if name != "value"}
+    common = {name: getattr(arguments, name) or "" for name in COLUMNS if name != "value" and hasattr(arguments, name)}
     wanted = [{"value": value, **common} for value in arguments.values]
     answer = Client(arguments.url).post("/indicators", {"indicators": wanted})
     return _print(arguments, answer["indicators"], tables.indicators)
 
 
 def _import_indicators(arguments: argparse.Namespace) -> int:
-    found, faults = load_indicators(arguments.file)
+    given = {
+        name: value for name in ("provider", "confidence", "tlp", "valid_until") if (value := getattr(arguments, name))
+    }
+    found, faults = load_indicators(arguments.file, format=arguments.format, given=given)
     for fault in faults:
         say(PROGRAM, inert(str(fault)))
     client = Client(arguments.url)
@@ -297,8 +310,9 @@ def _import_indicators(arguments: argparse.Namespace) -> int:
 
 def _columns(indicator: Indicator) -> dict[str, str]:
     values = structs.asdict(indicator)
-    if indicator.valid_until is not None:
-        values["valid_until"] = iso(indicator.valid_until)
+    for name in ("valid_from", "valid_until"):
+        if values[name] is not None:
+            values[name] = iso(values[name])
     return {name: str(values[name]) for name in COLUMNS if values[name]}
 
 

@@ -83,7 +83,9 @@ class NewIndicator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     description: str = ""
     confidence: Annotated[str, Meta(description="High, Medium or Low")] = ""
     tlp: Annotated[str, Meta(description="CLEAR, GREEN, AMBER, AMBER+STRICT or RED")] = ""
+    valid_from: Annotated[str, Meta(description="ISO 8601; a day alone means its beginning")] = ""
     valid_until: Annotated[str, Meta(description="ISO 8601; a day alone means its end")] = ""
+    reference: Annotated[str, Meta(description="where it is described: a URL, or its source's own id")] = ""
 
 
 class NewIndicators(Struct, frozen=True, forbid_unknown_fields=True):

@@ -72,7 +72,9 @@ def test_a_set_with_a_byte_changed_or_an_end_missing_is_refused(place: int, leng
         (b'["network","0.0.0.0/0"]', "no network of /8"),
         (b'["network","10.0.0.0"]', "no network"),
         (b'["ja3","abc"]', "no ja3"),
-        (b'["url","http://x/"]', "no indicator"),
+        (b'["url","http://x/"]', "no URL in its normal form"),
+        (b'["colour","red"]', "no indicator"),
+        (b'["file-md5","abc"]', "no file-md5"),
         (b'["domain"]', "no indicator"),
         (b'{"type":"domain"}', "does not begin like a set"),
         (b"evil.example", "no indicator"),
@@ -112,6 +114,10 @@ def test_normal_values_of_each_type_have_no_fault() -> None:
         IndicatorType.CERTIFICATE_SHA1: "a" * 40,
         IndicatorType.CERTIFICATE_SHA256: "a" * 64,
         IndicatorType.CERTIFICATE_NAME: "asyncrat server",
+        IndicatorType.URL: "evil.example:8080/a?b=c",
+        IndicatorType.FILE_MD5: "a" * 32,
+        IndicatorType.FILE_SHA1: "a" * 40,
+        IndicatorType.FILE_SHA256: "a" * 64,
     }
     assert {kind: fault_of(Known(kind, value)) for kind, value in values.items()} == dict.fromkeys(IndicatorType, "")
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -230,3 +231,42 @@ def _plain(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def http(**more: Any) -> Event:
+    return event(event_dataset=Dataset.HTTP, url_domain="evil.example", url_path="/a.exe", **more)
+
+
+def urls(value: str) -> IndicatorSet:
+    return IndicatorSet.build([indicator("url", value)], now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "request_", "hit"),
+    [
+        ("evil.example/a.exe", http(), True),
+        ("evil.example/a.exe", http(url_query="id=5"), True),
+        ("evil.example/a.exe?id=5", http(url_query="id=5"), True),
+        ("evil.example/a.exe?id=5", http(url_query="id=6"), False),
+        ("evil.example/a.exe?id=5", http(), False),
+        ("evil.example/A.exe", http(), False),
+        ("evil.example/a", http(), False),
+        ("evil.example:8080/a.exe", http(url_port=8080), True),
+        ("evil.example:8080/a.exe", http(destination_port=8080), True),
+        ("evil.example/a.exe", http(destination_port=3128), True),
+        ("evil.example/a.exe", http(url_port=8080), False),
+        ("evil.example:8080/a.exe", http(url_port=80), False),
+    ],
+)
+def test_a_url_matches_by_host_port_path_and_query(value: str, request_: Event, hit: bool) -> None:
+    assert [each.field for each in urls(value).match(request_)] == (["url.path"] if hit else [])
+
+
+@pytest.mark.parametrize(("kind", "digits"), [("md5", 32), ("sha1", 40), ("sha256", 64)])
+def test_a_file_is_found_by_each_of_its_hashes_and_by_no_certificates(kind: str, digits: int) -> None:
+    value = "ab" * (digits // 2)
+    indicators = [indicator(f"file-{kind}", value)]
+    assert hits(indicators, event_dataset=Dataset.FILE, **{f"file_hash_{kind}": value}) == [
+        (value, f"file.hash.{kind}")
+    ]
+    assert hits(indicators, tls_server_hash_sha1=value, tls_client_ja3=value) == []

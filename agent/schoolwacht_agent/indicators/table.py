@@ -44,6 +44,10 @@ _LETTER: MappingProxyType[IndicatorType, bytes] = MappingProxyType(
         IndicatorType.JA4: b"4",
         IndicatorType.CERTIFICATE_SHA1: b"c",
         IndicatorType.CERTIFICATE_SHA256: b"c",
+        IndicatorType.URL: b"u",
+        IndicatorType.FILE_MD5: b"f",
+        IndicatorType.FILE_SHA1: b"f",
+        IndicatorType.FILE_SHA256: b"f",
     }
 )
 
@@ -204,6 +208,10 @@ def open_table(path: Path) -> Opened:
         lengths6=head.lengths6,
         labels=head.labels,
         size=head.number,
+        urls=text(b"u"),
+        files=text(b"f"),
+        has_urls="u" in head.letters,
+        has_files="f" in head.letters,
     )
     return Opened(head.version, head.number, tables)
 

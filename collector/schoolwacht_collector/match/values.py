@@ -2,7 +2,8 @@
 
 Promise: what :func:`normalise` returns is what an event says of the same thing (``EVIL[.]example.`` gives
 ``evil.example``, ``192.0.2.7/24`` gives ``192.0.2.0/24``), and it does not match the traffic of every school.
-Limits: no list of well-known good addresses and domains is consulted here.
+A URL is kept as ``host[:port]/path[?query]``: plain HTTP is all that can be compared, so the scheme says nothing.
+Limits: no list of well-known good addresses and domains is consulted here (:mod:`..indicators.warning`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import TypeAlias
+from urllib.parse import quote
 
 import idna
 
@@ -60,6 +62,12 @@ _DIGESTS = {
     IndicatorType.CERTIFICATE_SHA1: ("SHA-1", 40),
     IndicatorType.CERTIFICATE_SHA256: ("SHA-256", 64),
 }
+#: Hashes of files need their type said: by their form they are JA3 or certificates.
+_FILE_DIGESTS = {
+    IndicatorType.FILE_MD5: ("MD5", 32),
+    IndicatorType.FILE_SHA1: ("SHA-1", 40),
+    IndicatorType.FILE_SHA256: ("SHA-256", 64),
+}
 _OF_NOTHING = frozenset(hashlib.new(name, b"", usedforsecurity=False).hexdigest() for name in ("md5", "sha1", "sha256"))
 
 
@@ -75,10 +83,12 @@ def guess_type(value: str) -> IndicatorType:
         return IndicatorType.NETWORK if "/" in text else IndicatorType.ADDRESS
     if _JA4.match(text):
         return IndicatorType.JA4
+    if "/" in text and "." in text.partition("/")[0]:
+        return IndicatorType.URL
     if "." in text:
         return IndicatorType.DOMAIN
     raise IndicatorError(
-        f'"{value}" is no address, network, domain, JA3, JA4 or certificate hash; give its type in a CSV file',
+        f'"{value}" is no address, network, domain, URL, JA3, JA4 or certificate hash; give its type in a CSV file',
         field="value",
     )
 
@@ -140,7 +150,7 @@ def _domain(value: str) -> str:
     text = _refang(value)
     if "/" in text:
         raise IndicatorError(
-            f'"{value}" is a URL, which is not compared yet; give its domain if all of that is bad', field="value"
+            f'"{value}" is a URL: give it the type url, or give its domain if all of that is bad', field="value"
         )
     name = _name(text.removeprefix("*."), value)
     try:
@@ -156,6 +166,48 @@ def _domain(value: str) -> str:
             f'"{value}" is a public suffix or a single label: it would match domains of many owners', field="value"
         )
     return name
+
+
+def _url(value: str) -> str:
+    text = _DOT.sub(".", value.strip()).replace("[:]", ":").partition("#")[0]
+    if (scheme := _SCHEME.match(text)) is not None:
+        if scheme[0].lower().startswith("ftp"):
+            raise IndicatorError(f'"{value}": of URLs only HTTP is compared; give the host', field="value")
+        text = text[scheme.end() :]
+    elif "://" in text:
+        raise IndicatorError(f'"{value}": of URLs only HTTP is compared; give the host', field="value")
+    place = min((at for sign in "/?" if (at := text.find(sign)) >= 0), default=len(text))
+    where, rest = text[:place].rpartition("@")[2], text[place:]
+    path = quote(rest if rest.startswith("/") else f"/{rest}", safe=_IN_URLS)
+    url = f"{_host_and_port(where, value)}{path}"
+    if len(url) > KEYWORD_MAX:
+        raise IndicatorError(f"is longer than {KEYWORD_MAX} characters", field="value")
+    return url
+
+
+_IN_URLS = "".join(chr(code) for code in range(0x21, 0x7F))
+
+
+def _host_and_port(where: str, value: str) -> str:
+    host, colon, port = where.rpartition(":")
+    if not colon or where.endswith("]"):
+        host, port = where, ""
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise IndicatorError(f'"{value}" has no port but "{port}"', field="value")
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        name = _name(host, value)
+        if "." not in name or name.rpartition(".")[2].isdigit():
+            raise IndicatorError(f'"{value}" has no host of the Internet', field="value") from None
+    else:
+        name = _address(str(address))
+        name = f"[{name}]" if ":" in name else name
+    return name if not port or int(port) in _PLAIN_PORTS else f"{name}:{int(port)}"
+
+
+#: As :mod:`schoolwacht.match` has it.
+_PLAIN_PORTS = (80, 443)
 
 
 def _name(text: str, value: str) -> str:
@@ -207,7 +259,7 @@ def _ja4(value: str) -> str:
 
 
 def _digest_of(kind: IndicatorType) -> Callable[[str], str]:
-    name, length = _DIGESTS[kind]
+    name, length = (_DIGESTS | _FILE_DIGESTS)[kind]
 
     def normal(value: str) -> str:
         text = value.strip().replace(":", "").lower()
@@ -230,6 +282,10 @@ _NORMAL: MappingProxyType[IndicatorType, Callable[[str], str]] = MappingProxyTyp
         IndicatorType.CERTIFICATE_SHA1: _digest_of(IndicatorType.CERTIFICATE_SHA1),
         IndicatorType.CERTIFICATE_SHA256: _digest_of(IndicatorType.CERTIFICATE_SHA256),
         IndicatorType.CERTIFICATE_NAME: _certificate_name,
+        IndicatorType.URL: _url,
+        IndicatorType.FILE_MD5: _digest_of(IndicatorType.FILE_MD5),
+        IndicatorType.FILE_SHA1: _digest_of(IndicatorType.FILE_SHA1),
+        IndicatorType.FILE_SHA256: _digest_of(IndicatorType.FILE_SHA256),
     }
 )
 

@@ -103,3 +103,10 @@ def test_the_set_is_got_back_as_text(tmp_path: Path) -> None:
     path = tmp_path / "indicators"
     path.write_bytes(compile_set(found))
     assert lines_of(path) == found
+
+
+def test_urls_and_files_are_found_in_the_file_too(tmp_path: Path) -> None:
+    known = [Known(IndicatorType.URL, "evil.example/a.exe"), Known(IndicatorType.FILE_SHA256, "ab" * 32)]
+    found = IndicatorSet(open_table(write(tmp_path / "indicators", known)).tables)
+    download = Event(NOW, Dataset.HTTP, url_domain="evil.example", url_path="/a.exe", file_hash_sha256="ab" * 32)
+    assert [hit.field for hit in found.match(download)] == ["url.path", "file.hash.sha256"]
