@@ -16,7 +16,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,6 +30,8 @@ from schoolwacht_collector.dead_letters import DeadLetters
 from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index import STORES
 from schoolwacht_collector.index.port import Store
+from schoolwacht_collector.indicators.gate import Gate
+from schoolwacht_collector.indicators.hunt import Hunter
 from schoolwacht_collector.intake import Intake, bounds_of
 from schoolwacht_collector.jobs import RUNNING, Jobs
 from schoolwacht_collector.lease import Leadership
@@ -115,11 +117,17 @@ async def running(
         stack.push_async_callback(_flush, registry)
         matching = Matching(store, past=bounds_of(settings).past)
         await matching.load()
+        gate = Gate(store, settings.indicators)
         outbox = Outbox(store, targets, console_url=settings.console.public_url or None)
         folder = Folder(store, on_change=outbox.nudge)
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
-        leaders = _Leaders(folder, outbox, Expiry(store, settings.retention))
+        leaders = _Leaders(
+            folder,
+            outbox,
+            Expiry(store, settings.retention),
+            {"hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run},
+        )
         stack.push_async_callback(jobs.stop)
         jobs.start("indicators", matching.run)
         jobs.start("counts", registry.run)
@@ -129,7 +137,7 @@ async def running(
             daily_bytes=settings.limits.dead_letter_bytes,
             days=settings.limits.dead_letter_days,
         )
-        console_url = await _console(stack, settings, store) if settings.console.enabled else None
+        console_url = await _console(stack, settings, store, gate) if settings.console.enabled else None
         intake = Intake(
             settings,
             secret=key,
@@ -175,8 +183,11 @@ def _watch(
 class _Leaders:
     """The jobs of the leader."""
 
-    def __init__(self, folder: Folder, outbox: Outbox, expiry: Expiry) -> None:
+    def __init__(
+        self, folder: Folder, outbox: Outbox, expiry: Expiry, further: Mapping[str, Callable[[], Awaitable[None]]]
+    ) -> None:
         self.jobs = Jobs()
+        self._further = further
         self._expiry = expiry
         self._folder = folder
         self._outbox = outbox
@@ -187,16 +198,18 @@ class _Leaders:
         self.jobs.start("alerts", self._folder.run)
         self.jobs.start("outbox", self._outbox.run)
         self.jobs.start("expiry", self._expiry.run)
+        for name, run in self._further.items():
+            self.jobs.start(name, run)
         try:
             yield
         finally:
             await self.jobs.stop()
 
 
-async def _console(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
+async def _console(stack: AsyncExitStack, settings: Settings, store: Store, gate: Gate) -> str:
     return await listen(
         stack,
-        await asyncio.to_thread(make_site, store),  # it reads templates
+        await asyncio.to_thread(make_site, store, gate=gate),  # it reads templates
         settings.console.listen,
         field="console.listen",
         idle=75.0,

@@ -18,6 +18,7 @@ from schoolwacht.errors import ConfigError
 from schoolwacht.wire import LIMITS
 from schoolwacht_collector.expiry import RetentionSettings
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
+from schoolwacht_collector.indicators.settings import IndicatorSettings
 from schoolwacht_collector.notify.webhook import WebhookSettings
 
 _MIB = 1 << 20
@@ -141,6 +142,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     notify: tuple[WebhookSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
+    indicators: IndicatorSettings = IndicatorSettings()
 
     @property
     def state(self) -> Path:

@@ -97,6 +97,7 @@ def begin(signal: Row, *, since: datetime | None, previous: Alert | None) -> Ale
         indicator_name=signal.get("threat.indicator.name"),
         tlp=signal.get("threat.indicator.marking.tlp"),
         examples=(signal["event.id"],),
+        retro=_is_retro(signal),
     )
 
 
@@ -113,6 +114,7 @@ def fold(alert: Alert, evidence: Evidence, *, now: datetime) -> Alert | None:
         score=score,
         severity=severity_of(score),
         tlp=tlp.strictest(alert.tlp, *(row.get("threat.indicator.marking.tlp") for row in evidence.newest)),
+        retro=alert.retro and all(map(_is_retro, evidence.newest)),
         examples=_examples(alert.examples, [row["event.id"] for row in reversed(evidence.newest)]),
     )
     return None if folded == alert else replace(folded, timestamp=max(now, alert.timestamp))
@@ -136,6 +138,11 @@ def title(signal: Row) -> str:
     way = "to" if signal.get("network.direction") == Direction.INBOUND else "from"
     text = f"{what}: traffic {way} {signal.get('signal.entity', 'unknown')}"
     return clip("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text))
+
+
+def _is_retro(signal: Row) -> bool:
+    """Whether a look back found it (:mod:`.indicators.hunt`)."""
+    return "retro" in signal.get("tags", ())
 
 
 def _examples(known: tuple[str, ...], newest: list[str]) -> tuple[str, ...]:

@@ -91,5 +91,10 @@ class Matching:
 
 
 def _build(rows: list[Row], now: datetime) -> tuple[IndicatorSet, Offer]:
-    indicators = [msgspec.convert(row, Indicator) for row in rows]
-    return IndicatorSet.build(indicators, now=now), offer_of(indicators, datetime.now(UTC))
+    present = datetime.now(UTC)
+    indicators = [
+        each
+        for each in (msgspec.convert(row, Indicator) for row in rows)
+        if each.valid_from is None or each.valid_from <= present
+    ]
+    return IndicatorSet.build(indicators, now=now), offer_of(indicators, present)

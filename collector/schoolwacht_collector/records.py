@@ -75,6 +75,12 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
     indicator_name: str | None = field(default=None, name="threat.indicator.name")
     tlp: str | None = field(default=None, name="threat.indicator.marking.tlp")
     examples: tuple[str, ...] = field(default=(), name="alert.examples")
+    #: Why nobody is told of it: the tuning rule that hides it, the registered test that made it, or a person's snooze.
+    suppressed_by: str | None = field(default=None, name="alert.suppressed_by")
+    test: str | None = field(default=None, name="alert.test")
+    snoozed_until: datetime | None = field(default=None, name="alert.snoozed_until")
+    #: Whether all its signals were found by a look back (an indicator that came after the traffic).
+    retro: bool = field(default=False, name="alert.retro")
     #: Who changed the state last, when and why.
     changed_by: str | None = field(default=None, name="alert.changed_by")
     changed_at: datetime | None = field(default=None, name="alert.changed_at")
@@ -97,7 +103,7 @@ class Delivery(Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: DeliveryState = field(name="delivery.state")
     target: str = field(name="delivery.target")
     alert_id: str = field(name="delivery.alert_id")
-    #: Why it is sent: ``alert.opened`` or ``alert.grew``.
+    #: Why it is sent: ``alert.opened``, ``alert.grew`` or ``alert.continues``.
     reason: str = field(name="delivery.reason")
     #: The body as JSON text, fixed when the notification was made.
     body: str = field(name="delivery.body")
@@ -185,6 +191,61 @@ class Progress(Struct, frozen=True, kw_only=True):
     until: datetime = field(name="progress.until")
 
 
+class Tuning(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A rule that hides alerts: they are kept, counted and found, and nobody is told. What is None holds for all.
+
+    ``rule`` is a detection (``D24``) or the id of a rule. ``network`` holds the alert's entity, ``destination`` all
+    destinations of its signals.
+    """
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    created: datetime = field(name="tuning.created")
+    by: str = field(name="tuning.by")
+    reason: str = field(name="tuning.reason")
+    until: datetime = field(name="tuning.until")
+    rule: str | None = field(default=None, name="tuning.rule")
+    school: str | None = field(default=None, name="tuning.school")
+    board: str | None = field(default=None, name="tuning.board")
+    entity: str | None = field(default=None, name="tuning.entity")
+    network: str | None = field(default=None, name="tuning.network")
+    destination: str | None = field(default=None, name="tuning.destination")
+    ended_at: datetime | None = field(default=None, name="tuning.ended_at")
+    ended_by: str | None = field(default=None, name="tuning.ended_by")
+    ended_why: str | None = field(default=None, name="tuning.ended_why")
+
+
+class RegisteredTest(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A test that schools have ordered: what comes from its sources in its time is marked, and nobody is told.
+
+    ``sources`` are networks (either end of the traffic), ``schools`` locations; what is empty holds for all, and one of
+    them is set. ``expected`` are detections that the test should set off.
+    """
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    name: str = field(name="test.name")
+    by: str = field(name="test.by")
+    created: datetime = field(name="test.created")
+    since: datetime = field(name="test.since")
+    until: datetime = field(name="test.until")
+    sources: tuple[str, ...] = field(default=(), name="test.sources")
+    schools: tuple[str, ...] = field(default=(), name="test.schools")
+    expected: tuple[str, ...] = field(default=(), name="test.expected")
+
+
+class Audit(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who did what to which object, why, when. Written before the thing is done, never changed."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    by: str = field(name="audit.by")
+    action: str = field(name="audit.action")
+    object: str = field(name="audit.object")
+    reason: str = field(default="", name="audit.reason")
+    detail: str = field(default="", name="audit.detail")
+
+
 #: Which struct a kind of record is.
 RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
     {
@@ -194,5 +255,8 @@ RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
         Kind.INDICATOR: Indicator,
         Kind.LEASE: Lease,
         Kind.PROGRESS: Progress,
+        Kind.TUNING: Tuning,
+        Kind.TEST: RegisteredTest,
+        Kind.AUDIT: Audit,
     }
 )

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
+from schoolwacht_collector.indicators.seen import Sightings, at_schools, sightings_of
 from schoolwacht_collector.records import Agent, Alert, AlertState, Indicator, Severity
 from schoolwacht_console import lookup
 from schoolwacht_console.context import CONSOLE, choice, page_size, time_window
@@ -29,7 +30,9 @@ from schoolwacht_console.shapes import (
     AlertStory,
     Found,
     Indicators,
+    IndicatorStory,
     NewIndicators,
+    RefusedIndicator,
     StateChange,
 )
 from schoolwacht_console.triage import API_USER, change_alert, keep_indicators
@@ -147,13 +150,28 @@ async def list_indicators(request: web.Request) -> Indicators:
             after=request.query.get("after") or None,
         )
     )
-    return Indicators([msgspec.convert(row, Indicator) for row in page.rows], page.next)
+    found = [msgspec.convert(row, Indicator) for row in page.rows]
+    return Indicators(found, await sightings_of(console.store, [each.id for each in found]), page.next)
+
+
+async def show_indicator(request: web.Request) -> IndicatorStory:
+    """One indicator and where it was seen."""
+    console = request.app[CONSOLE]
+    found = await console.store.get(Kind.INDICATOR, request.match_info["id"])
+    if found is None or not isinstance(found.record, Indicator):
+        raise Problem(404, "there is no indicator of that id")
+    seen = await sightings_of(console.store, [found.record.id])
+    schools = await at_schools(console.store, found.record.id)
+    return IndicatorStory(found.record, seen.get(found.record.id, Sightings()), schools)
 
 
 async def add_indicators(request: web.Request) -> Added:
     """Add indicators; one that is there already is replaced."""
     wanted = await _body(request, NewIndicators)
-    return Added(await keep_indicators(request.app[CONSOLE], wanted.indicators))
+    done = await keep_indicators(
+        request.app[CONSOLE], wanted.indicators, force=wanted.force, reason=wanted.reason, by=wanted.by
+    )
+    return Added(done.kept, [RefusedIndicator(each.type, each.value, why) for each, why in done.refused])
 
 
 class Endpoint(NamedTuple):
@@ -196,6 +214,7 @@ ENDPOINTS = (
     Endpoint("POST", "/alerts/{id}/state", change_state, Alert, body=StateChange),
     Endpoint("GET", "/agents", list_agents, Agents, (_QUERY, *_PAGING)),
     Endpoint("GET", "/indicators", list_indicators, Indicators, (_QUERY, *_PAGING)),
+    Endpoint("GET", "/indicators/{id}", show_indicator, IndicatorStory),
     Endpoint("POST", "/indicators", add_indicators, Added, body=NewIndicators),
 )
 

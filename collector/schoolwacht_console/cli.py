@@ -205,6 +205,10 @@ def _add_indicators(commands: Any) -> None:
     add.add_argument("--confidence", choices=CONFIDENCES, default="High")
     add.add_argument("--tlp", default="AMBER", help="CLEAR, GREEN, AMBER, AMBER+STRICT or RED (default: AMBER)")
     add.add_argument("--valid-until", metavar="TIME", help="when it stops to match (UTC)")
+    shown = _command(
+        actions, "show", _show_indicator, "one indicator, and where it was seen", example="indicators show ID"
+    )
+    shown.add_argument("id", metavar="ID")
     importing = _command(
         actions, "import", _import_indicators, "import a file of indicators", example="indicators import list.csv"
     )
@@ -219,6 +223,13 @@ def _add_indicators(commands: Any) -> None:
     importing.add_argument("--confidence", choices=CONFIDENCES, default="", help="where the file says none")
     importing.add_argument("--tlp", default="", help="where the file says none (default: AMBER)")
     importing.add_argument("--valid-until", metavar="TIME", default="", help="where the file says none (UTC)")
+    for command in (add, importing):
+        command.add_argument(
+            "--force",
+            action="store_true",
+            help="keep also what a check speaks against (warning lists, own names, seen at many schools)",
+        )
+        command.add_argument("--reason", metavar="TEXT", default="", help="why it is forced; kept with the indicators")
 
 
 def _search(arguments: argparse.Namespace) -> int:
@@ -280,15 +291,31 @@ def _list_agents(arguments: argparse.Namespace) -> int:
 
 
 def _list_indicators(arguments: argparse.Namespace) -> int:
-    rows = Client(arguments.url).pages("/indicators", {"q": arguments.query}, "indicators", limit=arguments.limit)
+    rows = Client(arguments.url).pages(
+        "/indicators", {"q": arguments.query}, "indicators", limit=arguments.limit, beside="sightings"
+    )
     return _print(arguments, rows, tables.indicators)
+
+
+def _show_indicator(arguments: argparse.Namespace) -> int:
+    story = Client(arguments.url).get(f"/indicators/{segment(arguments.id)}")
+    if arguments.json:
+        print_json({**story, "indicator": nest(story["indicator"])})
+        return DONE
+    screen = Console()
+    seen = {f"sightings.{name}": value for name, value in story["sightings"].items()}
+    tables.show(screen, tables.facts({**story["indicator"], **seen}))
+    if story["schools"]:
+        tables.show(screen, tables.sightings(story["schools"]))
+    return DONE
 
 
 def _add_indicator(arguments: argparse.Namespace) -> int:
     common = {name: getattr(arguments, name) or "" for name in COLUMNS if name != "value" and hasattr(arguments, name)}
     wanted = [{"value": value, **common} for value in arguments.values]
-    answer = Client(arguments.url).post("/indicators", {"indicators": wanted})
-    return _print(arguments, answer["indicators"], tables.indicators)
+    answer = Client(arguments.url).post("/indicators", {"indicators": wanted, **_forced(arguments)})
+    code = _print(arguments, answer["indicators"], tables.indicators) if answer["indicators"] else DONE
+    return REFUSED if _say_refused(answer) else code
 
 
 def _import_indicators(arguments: argparse.Namespace) -> int:
@@ -299,13 +326,27 @@ def _import_indicators(arguments: argparse.Namespace) -> int:
     for fault in faults:
         say(PROGRAM, inert(str(fault)))
     client = Client(arguments.url)
+    refused = 0
     for start in range(0, len(found), _IMPORT_AT_ONCE):
-        client.post("/indicators", {"indicators": [_columns(each) for each in found[start : start + _IMPORT_AT_ONCE]]})
+        some = [_columns(each) for each in found[start : start + _IMPORT_AT_ONCE]]
+        refused += _say_refused(client.post("/indicators", {"indicators": some, **_forced(arguments)}))
+    kept = len(found) - refused
     if arguments.json:
-        print_json({"imported": len(found), "faults": len(faults)})
+        print_json({"imported": kept, "refused": refused, "faults": len(faults)})
     else:
-        sys.stdout.write(f"{len(found):,} indicators imported, {len(faults):,} lines left out\n")
-    return WRONG_USE if faults else DONE
+        sys.stdout.write(f"{kept:,} indicators imported, {refused:,} refused, {len(faults):,} lines left out\n")
+    return WRONG_USE if faults else REFUSED if refused else DONE
+
+
+def _forced(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"force": arguments.force, "reason": arguments.reason, "by": _login_name()}
+
+
+def _say_refused(answer: Mapping[str, Any]) -> int:
+    """Name on stderr what a check spoke against; how many that were."""
+    for each in answer["refused"]:
+        say(PROGRAM, inert(f"{each['type']} {each['value']} is refused: {each['reason']}; --force --reason keeps it"))
+    return len(answer["refused"])
 
 
 def _columns(indicator: Indicator) -> dict[str, str]:

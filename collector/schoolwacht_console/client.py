@@ -60,9 +60,11 @@ class Client:
         return self._call("POST", path, json.dumps(body))
 
     def pages(
-        self, path: str, parameters: Mapping[str, object], member: str, *, limit: int
+        self, path: str, parameters: Mapping[str, object], member: str, *, limit: int, beside: str = ""
     ) -> Iterator[dict[str, Any]]:
         """Up to ``limit`` items of a list, page by page; ``member`` is their name in the answer.
+
+        ``beside`` names a member with more about each by its id; that is put into the item, as ``beside.NAME``.
 
         What the store could not read is told on standard error, once.
         """
@@ -74,7 +76,9 @@ class Client:
             for name in set(answer.get("missing", ())) - told:
                 told.add(name)
                 print(f"{name} is damaged: rows of it may be lacking", file=sys.stderr)
-            yield from items[:limit]
+            more = answer[beside] if beside else {}
+            for item in items[:limit]:
+                yield item | {f"{beside}.{name}": value for name, value in more.get(item.get("id"), {}).items()}
             limit -= len(items)
             after = answer["next"]
             if after is None:

@@ -13,6 +13,7 @@ from jinja2 import Environment
 
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import Scope, Store
+from schoolwacht_collector.indicators.gate import Gate
 from schoolwacht_console.lookup import MAX_PAGE, Directory
 from schoolwacht_console.moments import Window, window
 
@@ -28,6 +29,7 @@ class Console:
     directory: Directory
     templates: Environment
     now: Callable[[], datetime]
+    gate: Gate
 
 
 CONSOLE: web.AppKey[Console] = web.AppKey("console", Console)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from schoolwacht.indicators import IndicatorType
+from schoolwacht_collector.indicators.seen import AtSchool, Sightings
 from schoolwacht_collector.records import Alert, AlertState, Indicator, School
 
 
@@ -68,9 +69,10 @@ class Agents(Struct, frozen=True):
 
 
 class Indicators(Struct, frozen=True):
-    """Indicators, latest change first."""
+    """Indicators, latest change first, and by id what the signals of those that were seen say."""
 
     indicators: list[Indicator]
+    sightings: dict[str, Sightings]
     next: str | None
 
 
@@ -89,12 +91,35 @@ class NewIndicator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class NewIndicators(Struct, frozen=True, forbid_unknown_fields=True):
-    """Indicators to add; all are taken or none."""
+    """Indicators to add. A faulty one refuses all; one that a check speaks against is left out unless ``force`` is set.
+
+    ``force`` needs a ``reason``; both are kept, with ``by``.
+    """
 
     indicators: Annotated[list[NewIndicator], Meta(min_length=1, max_length=10_000)]
+    force: bool = False
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+    by: Annotated[str, Meta(max_length=64)] = ""
+
+
+class RefusedIndicator(Struct, frozen=True):
+    """An indicator that is not kept, and what speaks against it."""
+
+    type: IndicatorType
+    value: str
+    reason: str
 
 
 class Added(Struct, frozen=True):
-    """The indicators as they are kept."""
+    """The indicators as they are kept, and those that were left out."""
 
     indicators: list[Indicator]
+    refused: list[RefusedIndicator]
+
+
+class IndicatorStory(Struct, frozen=True):
+    """One indicator, what its signals say, and at which schools it was seen (most signals first, a hundred at most)."""
+
+    indicator: Indicator
+    sightings: Sightings
+    schools: list[AtSchool]

@@ -15,6 +15,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from schoolwacht_collector.index.port import SECTOR, Scope, Store
+from schoolwacht_collector.indicators.gate import Gate
 from schoolwacht_console import openapi, security
 from schoolwacht_console.api import ENDPOINTS, PREFIX, handler
 from schoolwacht_console.context import CONSOLE, Console
@@ -34,6 +35,7 @@ def make_site(
     *,
     scope: Scope = SECTOR,
     hosts: Collection[str] = (),
+    gate: Gate | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> web.Application:
     """The console over an open store.
@@ -42,6 +44,7 @@ def make_site(
         store: where everything is; it is neither opened nor closed here.
         scope: what the console's users may see; the whole sector if nothing is said, since there are no accounts yet.
         hosts: names or addresses, besides those of loopback, under which people reach the console.
+        gate: what new indicators pass; one with the default settings if None.
         now: the clock (aware, UTC).
     """
     templates = environment()
@@ -50,7 +53,7 @@ def make_site(
         middlewares=[_answer_faults, security.only_hosts(hosts), security.only_own_pages],
         client_max_size=MAX_BODY,
     )
-    site[CONSOLE] = Console(store, scope, Directory(store, scope), templates, now)
+    site[CONSOLE] = Console(store, scope, Directory(store, scope), templates, now, gate or Gate(store, clock=now))
     site.on_response_prepare.append(security.add_headers)
     for each in PAGES:
         site.router.add_route(each.method, each.path, each.answer)

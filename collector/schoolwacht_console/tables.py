@@ -167,6 +167,9 @@ def indicators(found: Iterable[Mapping[str, Any]]) -> Table:
         Column("Confidence"),
         Column("TLP"),
         Column("Valid until (UTC)"),
+        Column("Seen", right=True),
+        Column("Schools", right=True),
+        Column("Last seen (UTC)"),
         Column("Description", wraps=12),
     )
     return table(
@@ -179,11 +182,21 @@ def indicators(found: Iterable[Mapping[str, Any]]) -> Table:
                 row.get("threat.indicator.confidence", "High"),
                 row.get("threat.indicator.marking.tlp", "AMBER"),
                 clock(row["threat.indicator.valid_until"]) if row.get("threat.indicator.valid_until") else "",
+                f"{row.get('sightings.count', 0):,}",
+                f"{row.get('sightings.schools', 0):,}",
+                clock(row["sightings.last"]) if row.get("sightings.last") else "",
                 row.get("threat.indicator.description", ""),
             )
             for row in found
         ),
     )
+
+
+def sightings(found: Iterable[Mapping[str, Any]]) -> Table:
+    """The schools at which an indicator was seen."""
+    columns = (Column("School"), Column("Signals", right=True), Column("First (UTC)"), Column("Last (UTC)"))
+    rows = ((row["school"], f"{row['count']:,}", clock(row["first"]), clock(row["last"])) for row in found)
+    return table(columns, rows)
 
 
 def facts(row: Mapping[str, Any]) -> Table:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import structs
 
 from schoolwacht.errors import IndicatorError
 from schoolwacht_collector.alerts import change_state
-from schoolwacht_collector.index.port import Kind
 from schoolwacht_collector.indicators import make_indicator
 from schoolwacht_collector.records import Alert, AlertState, Indicator
 from schoolwacht_console import lookup
@@ -37,8 +37,22 @@ async def change_alert(console: Console, id: str, state: AlertState, *, reason: 
     return await change_state(console.store, id, state, by=by, reason=reason or None, now=console.now())
 
 
-async def keep_indicators(console: Console, wanted: Sequence[NewIndicator]) -> list[Indicator]:
-    """Check all of them, then keep all of them. Raises IndicatorError naming the faulty one's place, StoreError."""
+class Kept(NamedTuple):
+    """The indicators that are kept, and those that the gate refused with what spoke against each."""
+
+    kept: list[Indicator]
+    refused: list[tuple[Indicator, str]]
+
+
+async def keep_indicators(
+    console: Console, wanted: Sequence[NewIndicator], *, force: bool = False, reason: str = "", by: str = ""
+) -> Kept:
+    """Check all of them, then keep those that pass the gate (all with ``force``, which needs a reason).
+
+    Raises IndicatorError naming the faulty one's place, Problem, StoreError.
+    """
+    if force and is_blank(reason):
+        raise Problem(400, "is needed to force what a check speaks against", field="reason")
     now = console.now()
     made: list[Indicator] = []
     for place, each in enumerate(wanted):
@@ -46,5 +60,5 @@ async def keep_indicators(console: Console, wanted: Sequence[NewIndicator]) -> l
             made.append(make_indicator(structs.asdict(each), now=now))
         except IndicatorError as error:
             raise IndicatorError(error.message, field=f"indicators[{place}].{error.field or 'value'}") from error
-    await console.store.put_many(Kind.INDICATOR, made)
-    return made
+    kept, doubts = await console.gate.keep(made, forced_by=(by or API_USER) if force else None, why=reason.strip())
+    return Kept(kept, [(each, doubts[each.id]) for each in made if each.id in doubts])

@@ -119,7 +119,7 @@ async def test_readiness_shows_the_jobs_and_who_leads(tmp_path: Path) -> None:
         await until(lambda: leads(collector))
         status, state = await ready(collector)
         assert status == 200
-        assert set(state["jobs"]) == {"indicators", "counts", "leader", "alerts", "outbox", "expiry"}
+        assert set(state["jobs"]) >= {"indicators", "counts", "leader", "alerts", "outbox", "expiry", "hunt"}
         assert set(state["jobs"].values()) == {"running"}
 
 

@@ -20,6 +20,7 @@ CALLS: dict[tuple[str, str], tuple[str, dict[str, str], Any]] = {
     ("post", "/alerts/{id}/state"): ("/alerts/a0001/state", {}, {"state": "acknowledged", "by": "anna"}),
     ("get", "/agents"): ("/agents", {}, None),
     ("get", "/indicators"): ("/indicators", {}, None),
+    ("get", "/indicators/{id}"): ("/indicators/KNOWN", {}, None),
     ("post", "/indicators"): ("/indicators", {}, {"indicators": [{"value": "evil.example"}]}),
     ("get", "/openapi.json"): ("/openapi.json", {}, None),
 }
@@ -59,6 +60,9 @@ async def test_every_described_call_answers_as_described(client: Client, method:
     described = DOCUMENT["paths"][f"{PREFIX}{path}"][method]
     if body is not None:
         check(described["requestBody"]["content"]["application/json"]["schema"], body)
+    if real.endswith("KNOWN"):
+        added = await client.post(f"{PREFIX}/indicators", json={"indicators": [{"value": "evil.example"}]})
+        real = real.replace("KNOWN", (await added.json())["indicators"][0]["id"])
     answer = await client.request(method, f"{PREFIX}{real}", params=parameters, json=body)
     assert answer.status == 200, await answer.text()
     check(described["responses"]["200"]["content"]["application/json"]["schema"], await answer.json())
@@ -223,3 +227,25 @@ async def test_one_bad_indicator_keeps_all_out_and_is_named(client: Client) -> N
     assert answer.status == 422
     assert (await answer.json())["field"] == "indicators[1].value"
     assert (await get(client, "/indicators"))["indicators"] == []
+
+
+async def test_an_indicator_that_a_check_speaks_against_is_left_out_unless_forced_with_a_reason(client: Client) -> None:
+    body: dict[str, Any] = {"indicators": [{"value": "google.com"}, {"value": "evil.example"}]}
+    answer = await (await client.post(f"{PREFIX}/indicators", json=body)).json()
+    assert [each["threat.indicator.name"] for each in answer["indicators"]] == ["evil.example"]
+    assert [(each["type"], each["value"]) for each in answer["refused"]] == [("domain", "google.com")]
+    assert "warning list" in answer["refused"][0]["reason"]
+    unreasoned = await client.post(f"{PREFIX}/indicators", json=body | {"force": True, "reason": " "})
+    assert (unreasoned.status, (await unreasoned.json())["field"]) == (400, "reason")
+    forced = await client.post(f"{PREFIX}/indicators", json=body | {"force": True, "reason": "exercise", "by": "anna"})
+    kept = {each["threat.indicator.name"]: each for each in (await forced.json())["indicators"]}
+    assert kept["google.com"]["indicator.forced_by"] == "anna"
+    assert "indicator.forced_by" not in kept["evil.example"]
+
+
+async def test_an_indicators_page_says_where_it_was_seen(client: Client) -> None:
+    added = await client.post(f"{PREFIX}/indicators", json={"indicators": [{"value": "evil.example"}]})
+    name = (await added.json())["indicators"][0]["id"]
+    assert (await get(client, f"/indicators/{name}"))["sightings"] == {}
+    assert (await get(client, "/indicators"))["sightings"] == {}
+    assert (await client.get(f"{PREFIX}/indicators/none")).status == 404

@@ -136,12 +136,24 @@ async def test_an_indicator_that_would_do_harm_is_refused(say: Say) -> None:
     assert "private" in said.err
 
 
+async def test_what_a_check_speaks_against_is_named_and_kept_when_forced(say: Say) -> None:
+    said = await say("indicators", "add", "google.com", "evil.example", "--json")
+    assert said.code == 1
+    assert "domain google.com is refused: the warning list" in said.err
+    forced = await say("indicators", "add", "google.com", "--force", "--reason", "exercise", "--json")
+    assert forced.code == 0
+    assert forced.lines[0]["indicator"]["forced_why"] == "exercise"
+    shown = await say("indicators", "show", forced.lines[0]["id"])
+    assert shown.code == 0
+    assert "indicator.doubt" in shown.out
+
+
 async def test_a_file_of_indicators_is_imported_and_its_faulty_lines_are_named(say: Say, tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.write_text("type,value,valid_until\ndomain,evil.example,2027-01-31\naddress,nonsense,\n", encoding="utf-8")
     said = await say("indicators", "import", str(file), "--json")
     assert said.code == 2
-    assert said.lines == [{"imported": 1, "faults": 1}]
+    assert said.lines == [{"imported": 1, "refused": 0, "faults": 1}]
     assert f"{file}:3: value" in said.err
     listed = await say("indicators", "--json")
     assert listed.lines[0]["threat"]["indicator"]["valid_until"].startswith("2027-01-31T23:59:59")

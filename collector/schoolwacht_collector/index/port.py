@@ -36,6 +36,9 @@ class Kind(StrEnum):
     INDICATOR = "indicator"
     LEASE = "lease"
     PROGRESS = "progress"
+    TUNING = "tuning"
+    TEST = "test"
+    AUDIT = "audit"
 
 
 DOCUMENTS = frozenset({Kind.EVENT, Kind.SIGNAL})

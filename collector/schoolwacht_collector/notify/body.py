@@ -13,8 +13,10 @@
         "examples": ["id of a signal", …]}}
 
 ``type`` is ``alert.opened`` for the first notification of an alert and ``alert.grew`` when its count has reached
-another power of ten. What is unknown is absent. Times are UTC; ``opened`` is system time, ``first`` and ``last`` are of
-the traffic. The text in it partly comes from the network: a receiver must treat it as text.
+another power of ten, ``alert.continues`` when it is open and still goes on after the interval of reminders. ``retro``
+is true where a new indicator was found in traffic of before. What is unknown is absent. Times are UTC; ``opened`` is
+system time, ``first`` and ``last`` are of the traffic. The text in it partly comes from the network: a receiver must
+treat it as text.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Reason(StrEnum):
 
     OPENED = "alert.opened"
     GREW = "alert.grew"
+    REMINDER = "alert.continues"
 
 
 def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) -> str:
@@ -64,6 +67,7 @@ def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) ->
             id=alert.indicator_id, type=alert.indicator_type, value=alert.indicator_name, tlp=alert.tlp
         ),
         "examples": alert.examples,
+        "retro": True if alert.retro else None,
     }
     body = {"type": reason, "timestamp": now, "data": _known(**data)}
     return msgspec.json.encode(body).decode()

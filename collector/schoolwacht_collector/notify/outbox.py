@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from schoolwacht.errors import StoreError
 from schoolwacht_collector.index.port import Store
@@ -34,6 +34,7 @@ class Outbox:
         store: where alerts and deliveries are.
         notifiers: the targets; their names differ.
         console_url: what the link to an alert begins with, without a slash at the end; None for no link.
+        remind: how long an open alert may go on until it is told again; None: never.
         clock: system time in UTC.
     """
 
@@ -43,10 +44,11 @@ class Outbox:
         notifiers: Sequence[Notifier],
         *,
         console_url: str | None = None,
+        remind: timedelta | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._notifiers = tuple(notifiers)
-        self._planner = Planner(store, self._notifiers, console_url=console_url, clock=clock)
+        self._planner = Planner(store, self._notifiers, console_url=console_url, clock=clock, remind=remind)
         self._couriers = tuple(Courier(store, notifier, clock) for notifier in self._notifiers)
         self._wake = asyncio.Event()
 

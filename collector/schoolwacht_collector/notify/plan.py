@@ -7,6 +7,10 @@ that changed in a window of the last minutes; how far the window has moved on is
 Which alerts suit a target: severity and TLP as it asks, and opened less than a day before the target was first seen
 here, or later, so that a new target is not told of years. Limits: an alert that rises through several powers of ten
 between two passes is told once, with the last of them.
+
+Nobody is told of an alert that a tuning rule hides, that a registered test made, or that is snoozed, as long as it is
+so. Alerts that only a look back made are told once for each indicator and target, whatever number they are. An alert
+that is open and still gets signals is told again after the ``remind`` interval, unless its growth was told meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store, Versio
 from schoolwacht_collector.notify.body import Reason, body_of, count_in
 from schoolwacht_collector.notify.port import Notifier
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import Alert, Delivery, DeliveryState, Progress, Severity
+from schoolwacht_collector.records import Alert, AlertState, Delivery, DeliveryState, Progress, Severity
 from schoolwacht_collector.score import at_least
 
 OVERLAP = timedelta(minutes=2)
@@ -46,15 +50,17 @@ class Planner:
         console_url: str | None,
         clock: Callable[[], datetime],
         overlap: timedelta = OVERLAP,
+        remind: timedelta | None = None,
     ) -> None:
         self._store = store
         self._notifiers = notifiers
         self._console_url = console_url
         self._clock = clock
         self._overlap = overlap
+        self._remind = remind
         self._window: datetime | None = None
         self._since: dict[str, datetime] | None = None
-        self._planned: dict[str, tuple[int, Severity]] = {}
+        self._planned: dict[str, tuple[int, Severity, bool, int]] = {}
 
     def forget(self) -> None:
         """Begin anew from what the store knows."""
@@ -68,7 +74,9 @@ class Planner:
             self._window, self._since = await self._resume(now)
         made = 0
         async for alert in self._changed():
-            state = (power(alert.count), alert.severity)
+            if is_silent(alert, now):
+                continue
+            state = (power(alert.count), alert.severity, alert.retro, self._intervals(alert))
             if self._planned.get(alert.id) == state:
                 continue
             for notifier in self._notifiers:
@@ -80,17 +88,38 @@ class Planner:
 
     async def _ensure(self, alert: Alert, notifier: Notifier) -> bool:
         """Make the delivery that this alert lacks for this target, if one is lacking."""
-        name = delivery_id(alert, notifier.name, Reason.OPENED)
+        name = retro_id(alert, notifier.name) if alert.retro else delivery_id(alert, notifier.name, Reason.OPENED)
         opened = await self._store.get(Kind.DELIVERY, name)
         if opened is None:
             return await self._make(alert, notifier, Reason.OPENED, name)
-        assert isinstance(opened.record, Delivery)
-        if power(alert.count) <= power(count_in(opened.record.body)):
+        if alert.retro:
             return False
-        name = delivery_id(alert, notifier.name, Reason.GREW)
+        assert isinstance(opened.record, Delivery)
+        told = opened.record.timestamp
+        if power(alert.count) > power(count_in(opened.record.body)):
+            name = delivery_id(alert, notifier.name, Reason.GREW)
+            grew = await self._store.get(Kind.DELIVERY, name)
+            if grew is None:
+                return await self._make(alert, notifier, Reason.GREW, name)
+            assert isinstance(grew.record, Delivery)
+            told = max(told, grew.record.timestamp)
+        return await self._remind_of(alert, notifier, told)
+
+    async def _remind_of(self, alert: Alert, notifier: Notifier, told: datetime) -> bool:
+        """Tell again of an alert that nobody has taken up and that goes on."""
+        intervals = self._intervals(alert)
+        if not intervals or self._remind is None or self._clock() - told < self._remind:
+            return False
+        name = delivery_id(alert, notifier.name, Reason.REMINDER, intervals)
         if await self._store.get(Kind.DELIVERY, name) is not None:
             return False
-        return await self._make(alert, notifier, Reason.GREW, name)
+        return await self._make(alert, notifier, Reason.REMINDER, name)
+
+    def _intervals(self, alert: Alert) -> int:
+        """How many intervals an open alert has gone on for; 0 where nobody is reminded."""
+        if self._remind is None or alert.state is not AlertState.OPEN:
+            return 0
+        return max(0, (alert.arrived - alert.opened) // self._remind)
 
     async def _make(self, alert: Alert, notifier: Notifier, reason: Reason, name: str) -> bool:
         now = self._clock()
@@ -165,9 +194,20 @@ def suits(alert: Alert, notifier: Notifier, since: datetime) -> bool:
     )
 
 
-def delivery_id(alert: Alert, target: str, reason: Reason) -> str:
+def is_silent(alert: Alert, now: datetime) -> bool:
+    """Whether nobody is told of an alert now, however grave it is."""
+    snoozed = alert.snoozed_until is not None and alert.snoozed_until > now
+    return snoozed or alert.suppressed_by is not None or alert.test is not None
+
+
+def retro_id(alert: Alert, target: str) -> str:
+    """The id of the one delivery that tells a target what a look back for an indicator found."""
+    return f"msg_{identify('delivery', 'retro', alert.indicator_id or alert.id, target)}"
+
+
+def delivery_id(alert: Alert, target: str, reason: Reason, intervals: int = 0) -> str:
     """The id of a delivery, which is also what the receiver sees: from the alert, the target and what it tells."""
-    told = str(power(alert.count)) if reason is Reason.GREW else ""
+    told = {Reason.GREW: str(power(alert.count)), Reason.REMINDER: str(intervals)}.get(reason, "")
     return f"msg_{identify('delivery', alert.id, target, reason.value, told)}"
 
 

@@ -151,3 +151,80 @@ def test_a_crash_at_any_call_leaves_exactly_the_deliveries_that_must_be(at: int,
 @given(st.integers(1, 10**12))
 def test_a_power_is_the_number_of_zeros(count: int) -> None:
     assert 10 ** power(count) <= count < 10 ** (power(count) + 1)
+
+
+def retro(entity: str, indicator: str = "i1") -> Alert:
+    made = alert(entity=entity, count=500)
+    return replace(made, id=f"{made.id}-{entity}", retro=True, indicator_id=indicator)
+
+
+async def test_a_look_back_that_found_many_hosts_is_told_once_for_each_indicator() -> None:
+    store, clock = MemoryStore(), Clock()
+    for entity in ("10.1.0.5", "10.1.0.6", "10.1.0.7"):
+        await store.put(Kind.ALERT, retro(entity), None)
+    await store.put(Kind.ALERT, retro("10.1.0.8", "i2"), None)
+    assert await planner(store, clock=clock).plan() == 2
+    assert await planner(store, clock=clock).plan() == 0
+
+
+async def test_a_looked_back_alert_is_told_as_its_own_once_there_is_traffic_of_now() -> None:
+    store, clock = MemoryStore(), Clock()
+    made = retro("10.1.0.5")
+    await store.put(Kind.ALERT, made, None)
+    plan = planner(store, clock=clock)
+    await plan.plan()
+    clock.advance(1)
+    await change(store, replace(made, retro=False, timestamp=clock.now))
+    assert await plan.plan() == 1
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [{"suppressed_by": "t1"}, {"test": "r1"}, {"snoozed_until": NOW + timedelta(hours=1)}],
+    ids=["tuning", "test", "snooze"],
+)
+async def test_nobody_is_told_while_an_alert_is_silent_and_everybody_when_it_no_longer_is(
+    silence: dict[str, object],
+) -> None:
+    store, clock = MemoryStore(), Clock()
+    await store.put(Kind.ALERT, replace(alert(), **silence), None)
+    plan = planner(store, clock=clock)
+    assert await plan.plan() == 0
+    clock.advance(7200)
+    await change(store, replace(alert(), timestamp=clock.now))
+    assert await plan.plan() == 1
+
+
+async def test_an_open_alert_that_goes_on_is_told_again_after_each_interval_and_not_between() -> None:
+    store, clock = MemoryStore(), Clock()
+    plan = Planner(store, (Target(),), console_url=None, clock=clock, remind=timedelta(hours=24))
+    told = []
+    for hours in range(0, 60, 6):
+        clock.now = NOW + timedelta(hours=hours)
+        await change(store, replace(alert(count=1 + hours // 12), arrived=clock.now, timestamp=clock.now))
+        told.append(await plan.plan())
+    assert told == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0]
+    assert await reasons(store) == ["alert.continues", "alert.continues", "alert.opened"]
+
+
+async def test_an_acknowledged_alert_is_not_told_again() -> None:
+    store, clock = MemoryStore(), Clock()
+    plan = Planner(store, (Target(),), console_url=None, clock=clock, remind=timedelta(hours=24))
+    await change(store, alert())
+    await plan.plan()
+    clock.advance(86_400 * 2)
+    await change(store, replace(alert(), state=AlertState.ACKNOWLEDGED, arrived=clock.now, timestamp=clock.now))
+    assert await plan.plan() == 0
+
+
+async def test_growth_puts_the_reminder_off() -> None:
+    store, clock = MemoryStore(), Clock()
+    plan = Planner(store, (Target(),), console_url=None, clock=clock, remind=timedelta(hours=24))
+    await change(store, alert())
+    await plan.plan()
+    clock.advance(86_400 - 60)
+    await change(store, replace(alert(count=10), arrived=clock.now, timestamp=clock.now))
+    assert await plan.plan() == 1
+    clock.advance(3600)
+    await change(store, replace(alert(count=11), arrived=clock.now, timestamp=clock.now))
+    assert await plan.plan() == 0
