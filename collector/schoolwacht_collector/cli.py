@@ -21,7 +21,17 @@ import msgspec
 
 from schoolwacht.command import perform
 from schoolwacht.errors import ConfigError
-from schoolwacht_collector import app, config, doctor, logs, redelivery_command, register, registry, secret
+from schoolwacht_collector import (
+    app,
+    backup_command,
+    config,
+    doctor,
+    logs,
+    redelivery_command,
+    register,
+    registry,
+    secret,
+)
 from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
@@ -345,6 +355,19 @@ def _parser() -> argparse.ArgumentParser:
         "expire --dry-run",
     )
     expire.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
+    backup = command(
+        "backup", backup_command.run_backup, backup_command.BACKUP, "backup /srv/backup/schoolwacht-2026-03-02"
+    )
+    backup.description = backup_command.BACKUP_DESCRIPTION
+    backup_command.add_backup_arguments(backup)
+    restore = command(
+        "restore",
+        backup_command.run_restore,
+        backup_command.RESTORE,
+        "restore --check /srv/backup/schoolwacht-2026-03-02",
+    )
+    restore.description = backup_command.RESTORE_DESCRIPTION
+    backup_command.add_restore_arguments(restore)
     letters = command(
         "deadletters", redelivery_command.run, redelivery_command.SUMMARY, "deadletters --agent gateway-00ab00"
     )

@@ -29,7 +29,20 @@ from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from tests.schoolwacht_collector.serving import deliver, flow
 
-COMMANDS = ["init", "serve", "enrol", "schools", "disable", "enable", "migrate", "expire", "deadletters", "doctor"]
+COMMANDS = [
+    "init",
+    "serve",
+    "enrol",
+    "schools",
+    "disable",
+    "enable",
+    "migrate",
+    "expire",
+    "backup",
+    "restore",
+    "deadletters",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)

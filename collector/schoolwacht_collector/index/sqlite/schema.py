@@ -162,10 +162,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def lay_out(connection: sqlite3.Connection, schema: str) -> None:
-    """Make the tables, unless they are there. Raises sqlite3.Error, or ValueError for files of a later version."""
+def lay_out(connection: sqlite3.Connection, schema: str, *, again: bool = False) -> None:
+    """Make the tables, unless they are there; ``again`` adds those that are new in this version.
+
+    Raises sqlite3.Error, or ValueError for files of a later version.
+    """
     (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found == VERSION:
+    if found == VERSION and not again:
         return
     if found > VERSION:
         raise ValueError(f"was written by a later version of the collector (schema {found}, this one knows {VERSION})")

@@ -145,7 +145,7 @@ class SqliteStore:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             connection = schema.connect(path, busy_seconds=self._state.busy_seconds, create=True)
             try:
-                schema.lay_out(connection, schema.STATE_SCHEMA)
+                schema.lay_out(connection, schema.STATE_SCHEMA, again=True)
             finally:
                 connection.close()
         except (OSError, sqlite3.Error, ValueError) as error:
