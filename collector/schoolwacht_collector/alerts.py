@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
@@ -62,6 +62,7 @@ class Folder:
         on_change: called after a look that changed alerts (the outbox's nudge).
         clock: system time in UTC.
         overlap: how long after its arrival a signal may become visible.
+        judge: says which alerts nobody is told of (:class:`.tuning.judge.Judge`).
         most_keys: how many keys one answer of the store may hold; more are asked for in parts.
     """
 
@@ -73,12 +74,14 @@ class Folder:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         overlap: timedelta = OVERLAP,
         most_keys: int = 5000,
+        judge: Callable[[Alert], Awaitable[Alert]] | None = None,
     ) -> None:
         self._store = store
         self._on_change = on_change
         self._clock = clock
         self._overlap = overlap
         self._most_keys = most_keys
+        self._judge = judge
         self._resumed = False
         self._window: datetime | None = None
         self._counted: dict[str, int] = {}
@@ -313,6 +316,8 @@ class Folder:
         folded = fold(alert, Evidence(tally, arrived, newest, score), now=self._clock())
         if folded is None:
             return alert, False
+        if self._judge is not None:
+            folded = await self._judge(folded)
         await self._store.put(Kind.ALERT, folded, version)
         return folded, True
 

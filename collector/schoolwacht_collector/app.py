@@ -19,6 +19,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
@@ -40,6 +41,8 @@ from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.registry import Registry
+from schoolwacht_collector.tuning.care import Care
+from schoolwacht_collector.tuning.judge import Judge
 from schoolwacht_console.site import make_site
 
 _logger = logging.getLogger(__name__)
@@ -118,15 +121,25 @@ async def running(
         matching = Matching(store, past=bounds_of(settings).past)
         await matching.load()
         gate = Gate(store, settings.indicators)
-        outbox = Outbox(store, targets, console_url=settings.console.public_url or None)
-        folder = Folder(store, on_change=outbox.nudge)
+        hours = settings.triage.remind_hours
+        outbox = Outbox(
+            store,
+            targets,
+            console_url=settings.console.public_url or None,
+            remind=timedelta(hours=hours) if hours else None,
+        )
+        judge = Judge(store)
+        folder = Folder(store, on_change=outbox.nudge, judge=judge.judged)
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
         leaders = _Leaders(
             folder,
             outbox,
             Expiry(store, settings.retention),
-            {"hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run},
+            {
+                "hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run,
+                "care": Care(store, judge, settings.triage, on_change=outbox.nudge).run,
+            },
         )
         stack.push_async_callback(jobs.stop)
         jobs.start("indicators", matching.run)

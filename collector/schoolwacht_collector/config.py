@@ -20,6 +20,7 @@ from schoolwacht_collector.expiry import RetentionSettings
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
 from schoolwacht_collector.indicators.settings import IndicatorSettings
 from schoolwacht_collector.notify.webhook import WebhookSettings
+from schoolwacht_collector.tuning.settings import TriageSettings
 
 _MIB = 1 << 20
 
@@ -143,6 +144,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     indicators: IndicatorSettings = IndicatorSettings()
+    triage: TriageSettings = TriageSettings()
 
     @property
     def state(self) -> Path:

@@ -8,7 +8,7 @@ table (:mod:`.openapi`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -17,29 +17,36 @@ from msgspec import Struct
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.indicators.seen import Sightings, at_schools, sightings_of
-from schoolwacht_collector.records import Agent, Alert, AlertState, Indicator, Severity
-from schoolwacht_console import lookup
+from schoolwacht_collector.records import Agent, Alert, AlertState, Indicator, RegisteredTest, Severity, Tuning
+from schoolwacht_collector.tuning.report import TestReport
+from schoolwacht_console import hush, lookup
+from schoolwacht_console.body import JSON, body_of
 from schoolwacht_console.context import CONSOLE, choice, page_size, time_window
 from schoolwacht_console.lookup import AlertFilter
-from schoolwacht_console.problem import Problem, reading_body
+from schoolwacht_console.problem import Problem
 from schoolwacht_console.shapes import (
     Added,
     Agents,
     AgentView,
     Alerts,
     AlertStory,
+    Ending,
     Found,
     Indicators,
     IndicatorStory,
     NewIndicators,
+    NewTest,
+    NewTuning,
     RefusedIndicator,
+    Snooze,
     StateChange,
+    Tests,
+    TuningPreview,
+    Tunings,
 )
 from schoolwacht_console.triage import API_USER, change_alert, keep_indicators
 
 PREFIX = "/api/v1"
-JSON = "application/json"
-BodyT = TypeVar("BodyT")
 
 
 class Parameter(NamedTuple):
@@ -118,7 +125,7 @@ async def show_alert(request: web.Request) -> AlertStory:
 
 async def change_state(request: web.Request) -> Alert:
     """Acknowledge, close or reopen an alert."""
-    change = await _body(request, StateChange)
+    change = await body_of(request, StateChange)
     return await change_alert(
         request.app[CONSOLE], request.match_info["id"], change.state, reason=change.reason, by=change.by or API_USER
     )
@@ -167,7 +174,7 @@ async def show_indicator(request: web.Request) -> IndicatorStory:
 
 async def add_indicators(request: web.Request) -> Added:
     """Add indicators; one that is there already is replaced."""
-    wanted = await _body(request, NewIndicators)
+    wanted = await body_of(request, NewIndicators)
     done = await keep_indicators(
         request.app[CONSOLE], wanted.indicators, force=wanted.force, reason=wanted.reason, by=wanted.by
     )
@@ -212,6 +219,20 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "/alerts/{id}", show_alert, AlertStory),
     Endpoint("POST", "/alerts/{id}/state", change_state, Alert, body=StateChange),
+    Endpoint("POST", "/alerts/{id}/snooze", hush.snooze_alert, Alert, body=Snooze),
+    Endpoint(
+        "GET",
+        "/tuning",
+        hush.list_tunings,
+        Tunings,
+        (Parameter("in_force", "only rules that nobody has ended, or only those that were", ("yes", "no")), *_PAGING),
+    ),
+    Endpoint("POST", "/tuning", hush.add_tuning, Tuning, body=NewTuning),
+    Endpoint("POST", "/tuning/preview", hush.preview_tuning, TuningPreview, body=NewTuning),
+    Endpoint("POST", "/tuning/{id}/end", hush.end_tuning, Tuning, body=Ending),
+    Endpoint("GET", "/tests", hush.list_tests, Tests, _PAGING),
+    Endpoint("POST", "/tests", hush.add_test, RegisteredTest, body=NewTest),
+    Endpoint("GET", "/tests/{id}/report", hush.report_test, TestReport),
     Endpoint("GET", "/agents", list_agents, Agents, (_QUERY, *_PAGING)),
     Endpoint("GET", "/indicators", list_indicators, Indicators, (_QUERY, *_PAGING)),
     Endpoint("GET", "/indicators/{id}", show_indicator, IndicatorStory),
@@ -231,14 +252,6 @@ def handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Respons
         return web.Response(body=msgspec.json.encode(reply), content_type=JSON)
 
     return answer
-
-
-async def _body(request: web.Request, shape: type[BodyT]) -> BodyT:
-    if request.content_type != JSON:
-        raise Problem(415, f"the body must be {JSON}")
-    with reading_body():
-        body = await request.read()
-    return msgspec.json.decode(body, type=shape)
 
 
 def _view(agent: Agent) -> AgentView:

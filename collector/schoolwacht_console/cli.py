@@ -27,6 +27,7 @@ from schoolwacht_collector.records import Indicator
 from schoolwacht_console import analyse, tables
 from schoolwacht_console.client import DEFAULT_URL, Client, RefusedError, UnreachableError, segment
 from schoolwacht_console.demo import command as demo
+from schoolwacht_console.hush_command import Commands
 from schoolwacht_console.inert import inert
 from schoolwacht_console.line import Stopped
 from schoolwacht_console.moments import iso
@@ -87,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
     _add_alerts(commands)
     _add_agents(commands)
     _add_indicators(commands)
+    more = Commands(_command, _print, print_json, _login_name, _limit)
+    more.add_tuning(commands)
+    more.add_tests(commands)
     for name, module in (("analyse", analyse), ("demo", demo)):
         command = commands.add_parser(
             name,
@@ -109,7 +113,7 @@ def _parser(make: Callable[..., argparse.ArgumentParser], **given: Any) -> argpa
 
 def _with_default(argv: list[str]) -> list[str]:
     """``schoolwacht alerts --severity high`` is ``schoolwacht alerts list --severity high``."""
-    if argv[:1] in (["alerts"], ["indicators"]):
+    if argv[:1] in (["alerts"], ["indicators"], ["tuning"], ["tests"]):
         rest = argv[1:]
         if not rest or (rest[0].startswith("-") and rest[0] not in {"-h", "--help"}):
             return [argv[0], "list", *rest]
@@ -181,6 +185,7 @@ def _add_alerts(commands: Any) -> None:
         change.add_argument("ids", metavar="ID", nargs="+")
         change.add_argument("--reason", metavar="TEXT", default="", required=needed, help="kept with the alert")
         change.set_defaults(state="acknowledged" if name == "ack" else "closed")
+    Commands(_command, _print, print_json, _login_name, _limit).add_snooze(actions)
 
 
 def _add_agents(commands: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from schoolwacht.errors import SchoolwachtError
-from schoolwacht_console.api import JSON, PREFIX
+from schoolwacht_console.api import PREFIX
+from schoolwacht_console.body import JSON
 
 DEFAULT_URL = "http://127.0.0.1:8480"
 #: Rows asked for at once; a longer list is read page by page.

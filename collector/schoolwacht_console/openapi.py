@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from schoolwacht_console.api import ENDPOINTS, JSON, PREFIX, Endpoint
+from schoolwacht_console.api import ENDPOINTS, PREFIX, Endpoint
+from schoolwacht_console.body import JSON
 from schoolwacht_console.problem import PROBLEM_TYPE
 
 PATH = f"{PREFIX}/openapi.json"

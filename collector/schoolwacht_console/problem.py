@@ -19,6 +19,7 @@ from schoolwacht.errors import (
     StoreError,
 )
 from schoolwacht_collector.alerts import AlertClosed, NoSuchAlert
+from schoolwacht_collector.tuning.change import NoSuchTuning, TuningError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PROBLEM_TYPE = "application/problem+json"
@@ -59,6 +60,10 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(409, "somebody else changed this in the meantime; load it again")
         case StoreError():
             return Problem(503, f"the store does not answer: {error.message}")
+        case NoSuchTuning():
+            return Problem(404, error.message)
+        case TuningError():
+            return Problem(422, error.message, field=error.field)
         case IndicatorError():
             extra = {} if error.line is None else {"line": error.line}
             return Problem(422, error.message, field=error.field, **extra)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.indicators.seen import AtSchool, Sightings
-from schoolwacht_collector.records import Alert, AlertState, Indicator, School
+from schoolwacht_collector.records import Alert, AlertState, Indicator, RegisteredTest, School, Tuning
 
 
 class Found(Struct, frozen=True):
@@ -123,3 +123,72 @@ class IndicatorStory(Struct, frozen=True):
     indicator: Indicator
     sightings: Sightings
     schools: list[AtSchool]
+
+
+_By = Annotated[str, Meta(max_length=64, description="who, as far as the caller knows")]
+_Reason = Annotated[str, Meta(max_length=1000)]
+#: With its offset from UTC, or ending in Z.
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class NewTuning(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rule that hides alerts, until a moment at most a year ahead. What is left out holds for all."""
+
+    reason: _Reason
+    until: _Moment
+    rule: Annotated[str | None, Meta(description="a detection such as D24, or a rule's id")] = None
+    school: Annotated[str | None, Meta(description="a location such as 00AA00")] = None
+    board: str | None = None
+    entity: Annotated[str | None, Meta(description="the host that the alert is about")] = None
+    network: Annotated[str | None, Meta(description="a network that the entity lies in")] = None
+    destination: Annotated[str | None, Meta(description="a network that all destinations lie in")] = None
+    by: _By = ""
+
+
+class Tunings(Struct, frozen=True):
+    """Tuning rules, latest change first; those with ``tuning.ended_at`` were ended."""
+
+    tunings: list[Tuning]
+    next: str | None
+
+
+class TuningPreview(Struct, frozen=True):
+    """Alerts of the last 30 days, how many of them a rule would have hidden, and ten of those."""
+
+    alerts: int
+    hidden: int
+    latest: list[Alert]
+
+
+class Ending(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why something ends, and who says so."""
+
+    reason: _Reason
+    by: _By = ""
+
+
+class Snooze(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Until when nobody is told (at most 31 days ahead), why, and who says so; without a moment it ends."""
+
+    until: _Moment | None = None
+    reason: _Reason = ""
+    by: _By = ""
+
+
+class NewTest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A test that schools have ordered. ``expected`` are detections that it should set off."""
+
+    name: Annotated[str, Meta(max_length=200)]
+    since: _Moment
+    until: _Moment
+    sources: list[str] = []
+    schools: list[str] = []
+    expected: list[str] = []
+    by: _By = ""
+
+
+class Tests(Struct, frozen=True):
+    """Registered tests, latest first."""
+
+    tests: list[RegisteredTest]
+    next: str | None

@@ -91,7 +91,7 @@ def triage(found: Iterable[Mapping[str, Any]]) -> Table:
             (
                 row["id"],
                 severity(row),
-                row["alert.state"],
+                _state(row),
                 row["alert.title"],
                 row["school.location"],
                 row["signal.entity"],
@@ -221,6 +221,15 @@ def show(console: Console, made: Table) -> None:
 def is_roomy(console: Console) -> bool:
     """Whether tables may show all their facts."""
     return not console.is_terminal or console.width >= ROOMY
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    """The state of an alert, and why nobody is told of it."""
+    silent = next((word for word, name in _SILENT if row.get(name)), "")
+    return f"{row['alert.state']}, {silent}" if silent else str(row["alert.state"])
+
+
+_SILENT = (("hidden", "alert.suppressed_by"), ("test", "alert.test"), ("snoozed", "alert.snoozed_until"))
 
 
 def _alert(row: Mapping[str, Any]) -> Sequence[str | Text]:

@@ -12,12 +12,28 @@ from schoolwacht_console.api import ENDPOINTS, PREFIX
 from tests.schoolwacht_console.conftest import Client
 
 DOCUMENT = openapi.document()
+TUNING = {"rule": "D24", "until": "2026-10-01T00:00:00Z", "reason": "known"}
+TEST = {
+    "name": "Pentest",
+    "since": "2026-09-01T00:00:00Z",
+    "until": "2026-09-02T00:00:00Z",
+    "sources": ["203.0.113.66"],
+    "expected": ["D24"],
+}
 #: A request for each call in the description that it should answer with 200.
 CALLS: dict[tuple[str, str], tuple[str, dict[str, str], Any]] = {
     ("get", "/search"): ("/search", {"q": "source.ip:10.21.0.0/16", "kind": "event", "since": "2026-09-01"}, None),
     ("get", "/alerts"): ("/alerts", {"state": "open", "limit": "2"}, None),
     ("get", "/alerts/{id}"): ("/alerts/a0001", {}, None),
     ("post", "/alerts/{id}/state"): ("/alerts/a0001/state", {}, {"state": "acknowledged", "by": "anna"}),
+    ("post", "/alerts/{id}/snooze"): ("/alerts/a0001/snooze", {}, {"until": "2026-09-02T00:00:00Z", "reason": "known"}),
+    ("get", "/tuning"): ("/tuning", {"in_force": "yes"}, None),
+    ("post", "/tuning"): ("/tuning", {}, TUNING),
+    ("post", "/tuning/preview"): ("/tuning/preview", {}, TUNING),
+    ("post", "/tuning/{id}/end"): ("/tuning/KNOWN/end", {}, {"reason": "replaced"}),
+    ("get", "/tests"): ("/tests", {}, None),
+    ("post", "/tests"): ("/tests", {}, TEST),
+    ("get", "/tests/{id}/report"): ("/tests/KNOWN/report", {}, None),
     ("get", "/agents"): ("/agents", {}, None),
     ("get", "/indicators"): ("/indicators", {}, None),
     ("get", "/indicators/{id}"): ("/indicators/KNOWN", {}, None),
@@ -54,15 +70,22 @@ def test_the_description_is_valid_and_names_every_call_once() -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
+async def known(client: Client, path: str) -> str:
+    """The id of an object such as the path asks for, just made."""
+    group = path.split("/")[1]
+    made = {"indicators": {"indicators": [{"value": "evil.example"}]}, "tuning": TUNING, "tests": TEST}[group]
+    answer = await (await client.post(f"{PREFIX}/{group}", json=made)).json()
+    return str((answer["indicators"][0] if group == "indicators" else answer)["id"])
+
+
 @pytest.mark.parametrize(("method", "path"), CALLS)
 async def test_every_described_call_answers_as_described(client: Client, method: str, path: str) -> None:
     real, parameters, body = CALLS[method, path]
     described = DOCUMENT["paths"][f"{PREFIX}{path}"][method]
     if body is not None:
         check(described["requestBody"]["content"]["application/json"]["schema"], body)
-    if real.endswith("KNOWN"):
-        added = await client.post(f"{PREFIX}/indicators", json={"indicators": [{"value": "evil.example"}]})
-        real = real.replace("KNOWN", (await added.json())["indicators"][0]["id"])
+    if "KNOWN" in real:
+        real = real.replace("KNOWN", await known(client, real))
     answer = await client.request(method, f"{PREFIX}{real}", params=parameters, json=body)
     assert answer.status == 200, await answer.text()
     check(described["responses"]["200"]["content"]["application/json"]["schema"], await answer.json())
@@ -249,3 +272,37 @@ async def test_an_indicators_page_says_where_it_was_seen(client: Client) -> None
     assert (await get(client, f"/indicators/{name}"))["sightings"] == {}
     assert (await get(client, "/indicators"))["sightings"] == {}
     assert (await client.get(f"{PREFIX}/indicators/none")).status == 404
+
+
+async def test_a_tuning_rule_is_previewed_added_listed_and_ended(client: Client) -> None:
+    tried = await (await client.post(f"{PREFIX}/tuning/preview", json=TUNING)).json()
+    assert 0 < tried["hidden"] < tried["alerts"]
+    assert (await get(client, "/tuning"))["tunings"] == []
+    made = await (await client.post(f"{PREFIX}/tuning", json=TUNING | {"by": "anna"})).json()
+    assert [each["tuning.by"] for each in (await get(client, "/tuning", in_force="yes"))["tunings"]] == ["anna"]
+    ended = await client.post(f"{PREFIX}/tuning/{made['id']}/end", json={"reason": "gone"})
+    assert ended.status == 200
+    assert (await get(client, "/tuning", in_force="yes"))["tunings"] == []
+    assert len((await get(client, "/tuning", in_force="no"))["tunings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/tuning", {**TUNING, "rule": None}, 422, "rule"),
+        ("/tuning", {**TUNING, "until": "2030-01-01T00:00:00Z"}, 422, "until"),
+        ("/tuning", {**TUNING, "until": "2026-10-01T00:00:00"}, 400, None),
+        ("/tuning", {**TUNING, "network": "10.x"}, 422, "network"),
+        ("/tuning/none/end", {"reason": "gone"}, 404, None),
+        ("/alerts/none/snooze", {"until": "2026-09-02T00:00:00Z", "reason": "known"}, 404, None),
+        ("/alerts/a0001/snooze", {"until": "2027-09-02T00:00:00Z", "reason": "known"}, 422, "until"),
+        ("/alerts/a0001/snooze", {"until": "2026-09-02T00:00:00Z"}, 422, "reason"),
+        ("/alerts/a0004/snooze", {"until": "2026-09-02T00:00:00Z", "reason": "known"}, 409, None),
+        ("/tests", {**TEST, "sources": []}, 422, "sources"),
+    ],
+)
+async def test_what_cannot_be_hidden_is_refused_with_its_field(
+    client: Client, path: str, body: dict[str, Any], status: int, field: str | None
+) -> None:
+    answer = await client.post(f"{PREFIX}{path}", json=body)
+    assert (answer.status, (await answer.json()).get("field")) == (status, field)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,6 +135,27 @@ async def test_an_indicator_that_would_do_harm_is_refused(say: Say) -> None:
     said = await say("indicators", "add", "10.0.0.0/8")
     assert said.code == 2
     assert "private" in said.err
+
+
+async def test_alerts_are_hidden_snoozed_and_tests_reported_from_the_command_line(
+    say: Say, collector: Collector
+) -> None:
+    rule = ["--rule", "D24", "--for", "30d", "--reason", "known"]
+    tried = await say("tuning", "add", *rule, "--preview")
+    assert "alerts of the last 30 days would have been hidden" in tried.out
+    added = await say("tuning", "add", *rule, "--json")
+    assert added.code == 0
+    name = added.lines[0]["id"]
+    assert "rule D24" in (await say("tuning")).out
+    assert (await say("tuning", "end", name, "--reason", "gone")).code == 0
+    assert "nothing found" in (await say("tuning")).err
+    assert "ended by" in (await say("tuning", "list", "--all")).out
+    today = datetime.now(UTC).date()
+    days = ["--since", str(today - timedelta(days=1)), "--until", str(today + timedelta(days=1))]
+    made = await say("tests", "add", "Pentest", "--source", "203.0.113.0/24", *days, "--expect", "D01", "--json")
+    reported = await say("tests", "report", made.lines[0]["id"])
+    assert "missed: 1 (it is not over yet)" in reported.out
+    assert "Pentest" in (await say("tests")).out
 
 
 async def test_what_a_check_speaks_against_is_named_and_kept_when_forced(say: Say) -> None:

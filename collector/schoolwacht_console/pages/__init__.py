@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from schoolwacht_console.pages import agents, alert, alerts, search
+from schoolwacht_console.pages import agents, alert, alerts, search, tuning
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,7 +28,11 @@ PAGES = (
     Page("/", alerts.show, "Alerts"),
     Page("/search", search.show, "Search"),
     Page("/agents", agents.show, "Agents"),
+    Page("/tuning", tuning.show, "Tuning"),
+    Page("/tuning", tuning.add, method="POST"),
+    Page("/tuning/{id}/end", tuning.end, method="POST"),
     Page("/alerts/{id}", alert.show),
     Page("/alerts/{id}/state", alert.change, method="POST"),
+    Page("/alerts/{id}/snooze", alert.snooze, method="POST"),
 )
 NAVIGATION = tuple((page.path, page.label) for page in PAGES if page.label is not None)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from urllib.parse import quote
 
 from aiohttp import web
-from multidict import MultiDictProxy
 from yarl import URL
 
 from schoolwacht_collector.records import Alert
+from schoolwacht_collector.tuning.change import snooze as change_snooze
 from schoolwacht_console import lookup
 from schoolwacht_console.context import CONSOLE
 from schoolwacht_console.evidence import evidence_of
 from schoolwacht_console.pages.alerts import choice_of_state
-from schoolwacht_console.problem import Problem, reading_body
+from schoolwacht_console.pages.form import form_of
+from schoolwacht_console.problem import Problem
 from schoolwacht_console.rendering import page
 from schoolwacht_console.triage import CONSOLE_USER, change_alert
 
-_FORM = "application/x-www-form-urlencoded"
 _TECHNIQUE = re.compile(r"(?P<main>T\d{4})(?:\.(?P<sub>\d{3}))?")
 
 
@@ -45,23 +46,29 @@ async def show(request: web.Request) -> web.Response:
 async def change(request: web.Request) -> web.StreamResponse:
     """Acknowledge, close or reopen it, as the form says; then back to its page."""
     console = request.app[CONSOLE]
-    form = await _form(request)
-    state, reason = form.get("state"), form.get("reason", "")
-    if not isinstance(state, str) or not isinstance(reason, str):
+    form = await form_of(request)
+    if "state" not in form:
         raise Problem(400, "the form has no state")
+    state, reason = form["state"], form.get("reason", "")
     id = request.match_info["id"]  # noqa: A001 - the field's name everywhere
     await change_alert(console, id, choice_of_state(state), reason=reason, by=CONSOLE_USER)
     raise web.HTTPSeeOther(URL(f"/alerts/{quote(id, safe='')}", encoded=True))
 
 
-async def _form(request: web.Request) -> MultiDictProxy[str | bytes | bytearray | web.FileField]:
-    if request.content_type != _FORM:
-        raise Problem(415, f"the form must be {_FORM}")
-    try:
-        with reading_body():
-            return await request.post()
-    except (LookupError, UnicodeError) as error:  # a charset that there is not, or text that is not in it
-        raise Problem(400, "the form is no text") from error
+async def snooze(request: web.Request) -> web.StreamResponse:
+    """Tell nobody of it for the hours that the form says (0: tell again); then back to its page."""
+    console = request.app[CONSOLE]
+    form = await form_of(request)
+    hours = form.get("hours", "")
+    if not (hours.isascii() and hours.isdigit() and len(hours) <= 4):
+        raise Problem(400, "is a number of hours", field="hours")
+    id = request.match_info["id"]  # noqa: A001 - the field's name everywhere
+    if await lookup.alert(console.store, console.scope, id) is None:
+        raise Problem(404, "there is no alert of that id")
+    now = console.now()
+    until = now + timedelta(hours=int(hours)) if int(hours) else None
+    await change_snooze(console.store, id, until=until, by=CONSOLE_USER, reason=form.get("reason", ""), now=now)
+    raise web.HTTPSeeOther(URL(f"/alerts/{quote(id, safe='')}", encoded=True))
 
 
 def techniques(of: Alert) -> list[tuple[str, str | None]]:

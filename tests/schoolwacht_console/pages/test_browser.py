@@ -21,7 +21,18 @@ from tests.parts import program
 from tests.schoolwacht_console import sample
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-PATHS = ("/", "/?state=all", "/?q=(", "/alerts/a0001", "/alerts/a0004", "/agents", "/search?q=", "/search", "/nothing")
+PATHS = (
+    "/",
+    "/?state=all",
+    "/?q=(",
+    "/alerts/a0001",
+    "/alerts/a0004",
+    "/agents",
+    "/tuning?rule=D24",
+    "/search?q=",
+    "/search",
+    "/nothing",
+)
 #: Everything that Chromium says of a policy that was broken, or of a script that failed.
 _SAYS = ("Content Security Policy", "Refused to", "Trusted", "Uncaught")
 

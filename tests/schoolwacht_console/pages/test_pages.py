@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_collector.index.port import Kind, Store
+from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.query.ast import All
 from schoolwacht_console.pages.alert import techniques
 from tests.schoolwacht_console import sample
 from tests.schoolwacht_console.conftest import Client
@@ -222,3 +223,40 @@ async def test_text_in_evidence_is_inert(client: Client, store: Store, text: str
     assert "window.owned=1</script>" not in shown
     assert not re.search("<(?:svg|iframe|meta http-equiv=refresh|style>|form action=//|base|details open)", shown)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
+
+
+RULE = {"rule": "D24", "school": "00AA00", "until": "2026-10-01", "reason": "<b>known</b>"}
+
+
+async def test_a_tuning_rule_is_tried_added_and_ended_on_its_page(client: Client, store: Store) -> None:
+    text = await read(client, "/tuning?rule=D24&school=00AA00")
+    assert 'name="rule" value="D24"' in text
+    tried = await client.post("/tuning", data=RULE | {"do": "preview"})
+    assert re.search(r"<strong>\d+</strong> of the \d+ alerts", await tried.text())
+    assert await sample_rows(store, Kind.TUNING) == []
+    added = await client.post("/tuning", data=RULE | {"do": "add"})
+    text = await added.text()
+    assert "&lt;b&gt;known&lt;/b&gt;" in text
+    (row,) = await sample_rows(store, Kind.TUNING)
+    ended = await client.post(f"/tuning/{row['id']}/end", data={"reason": "gone"})
+    assert "ended by console" in await ended.text()
+
+
+async def test_a_rule_that_cannot_be_is_answered_with_the_form_and_the_reason(client: Client) -> None:
+    answer = await client.post("/tuning", data=RULE | {"until": "2030-01-01", "do": "add"})
+    text = await answer.text()
+    assert (answer.status, 'role="alert"' in text, "at most a year ahead" in text) == (422, True, True)
+    assert 'name="school" value="00AA00"' in text
+
+
+async def test_an_alert_is_snoozed_and_woken_on_its_page(client: Client) -> None:
+    answer = await client.post("/alerts/a0001/snooze", data={"hours": "24", "reason": "known"})
+    assert "Snoozed until" in await answer.text()
+    answer = await client.post("/alerts/a0001/snooze", data={"hours": "0"})
+    assert "Snoozed until" not in await answer.text()
+    assert (await client.post("/alerts/a0001/snooze", data={"hours": "x"})).status == 400
+    assert (await client.post("/alerts/none/snooze", data={"hours": "4", "reason": "known"})).status == 404
+
+
+async def sample_rows(store: Store, kind: Kind) -> list[dict[str, object]]:
+    return (await store.search(Search(kind, All(), SECTOR))).rows
