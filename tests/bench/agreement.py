@@ -4,7 +4,8 @@
 
 Both engines read the same file; flows are paired by their ends and start. Agreement is told of the flows that both
 report (bytes and packets both ways, Community ID), and of names that both must see: DNS questions, TLS server names,
-JA3. Where two Community IDs differ, the reference implementation (communityid on PyPI) is asked who is right.
+JA3. Of Community IDs it is told as the agent reports them and, beside it, as Suricata wrote them; where those two
+differ, the reference implementation (communityid on PyPI) is asked who is right.
 docs/engines.md explains the differences.
 """
 
@@ -18,16 +19,36 @@ from pathlib import Path
 from communityid import CommunityID, FlowTuple
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_agent.config import SuricataTable
 from schoolwacht_agent.sources.packets import PacketsSource
-from schoolwacht_agent.sources.packets.report import TRANSPORTS
-from schoolwacht_agent.sources.port import Source
-from schoolwacht_agent.sources.suricata import SuricataSource
+from schoolwacht_agent.sources.port import Counters, Source
+from schoolwacht_agent.sources.suricata.decode import DECODE_ERRORS, decode_fast
+from schoolwacht_agent.sources.suricata.eve import MAPPINGS, Reader
+from schoolwacht_agent.sources.transports import NUMBERS
+from tests.bench.eve import play
 
 
 def events_of(source: Source) -> list[Event]:
     """Everything that a source tells of a file."""
     return [event for events in source.read() for event in events]
+
+
+def of_suricata(capture: Path) -> tuple[list[Event], dict[Hashable, str | None]]:
+    """Everything that the Suricata engine tells of a file, and its flows' Community IDs as Suricata wrote them."""
+    events: list[Event] = []
+    raw: dict[Hashable, str | None] = {}
+    for line in play(capture):
+        try:
+            record = decode_fast(line)
+        except DECODE_ERRORS:
+            events += Reader(Counters(), own_engine=True, health=False).events([line])
+            continue
+        mapping = MAPPINGS.get(record.event_type)
+        event = mapping(record) if mapping is not None and record.stats is None else None
+        if event is not None:
+            events.append(event)
+            if event.event_dataset is Dataset.FLOW:
+                raw[_identity(event)] = record.community_id
+    return events, raw
 
 
 def pair_flows(ours: list[Event], theirs: list[Event]) -> tuple[list[tuple[Event, Event]], list[Event], list[Event]]:
@@ -77,7 +98,7 @@ def reference_id(event: Event) -> str | None:
         one, other = event.nsm_icmp_type, event.nsm_icmp_code
     if make is not None:
         return str(CommunityID().calc(make(event.source_ip, event.destination_ip, one, other)))
-    number = {name: number for number, name in TRANSPORTS.items()}.get(event.network_transport or "")
+    number = NUMBERS.get(event.network_transport or "")
     if number is None:
         return None
     return str(CommunityID().calc(FlowTuple.make_ip(event.source_ip, event.destination_ip, number)))
@@ -138,7 +159,7 @@ def main() -> None:
     parser.add_argument("--differences", type=int, default=0, metavar="N", help="also print N examples of each class")
     arguments = parser.parse_args()
     ours = events_of(PacketsSource.from_files([arguments.capture]))
-    theirs = events_of(SuricataSource.from_files([arguments.capture], settings=SuricataTable()))
+    theirs, raw_ids = of_suricata(arguments.capture)
     pairs, only_ours, only_theirs = pair_flows(ours, theirs)
     classes: dict[str, list[tuple[Event, Event]]] = defaultdict(list)
     for one, other in pairs:
@@ -146,24 +167,8 @@ def main() -> None:
         if found is not None:
             classes[found].append((one, other))
     same_size = len(pairs) - sum(map(len, classes.values()))
-    other_id = [(one, other) for one, other in pairs if one.network_community_id != other.network_community_id]
-    ours_wrong = [one for one, _ in other_id if one.network_community_id != reference_id(one)]
-    in_all = sum(
-        difference(one, other) is None and one.network_community_id == other.network_community_id
-        for one, other in pairs
-    )
-    by_reference = sum(
-        difference(one, other) is None and one.network_community_id in (other.network_community_id, reference_id(one))
-        for one, other in pairs
-    )
     print(f"flows: {len(pairs)} that both report; bytes and packets both ways of {_of(same_size, pairs)} the same")
-    print(f"  with the same Community ID {_of(in_all, pairs)}")
-    print(f"  with a Community ID that is Suricata's or the reference's {_of(by_reference, pairs)}")
-    print(f"  Community ID: {len(other_id)} differ, of which ours is not the reference's in {len(ours_wrong)}")
-    print(
-        f"    of one address to itself: {sum(one.source_ip == one.destination_ip for one, _ in other_id)}; others: "
-        f"{dict(Counter(one.network_transport for one, _ in other_id if one.source_ip != one.destination_ip))}"
-    )
+    _tell_ids(pairs, raw_ids)
     same_client = sum(_same_client(one, other) for one, other in pairs)
     print(f"  client: {_of(same_client, pairs)} the same")
     for name, examples in sorted(classes.items(), key=lambda entry: -len(entry[1])):
@@ -184,6 +189,23 @@ def main() -> None:
             for entry, count in rest.most_common(arguments.differences):
                 print(f"         {label} {count} × {entry}")
     print(f"HTTP by version: ours {http_by_version(ours)}, theirs {http_by_version(theirs)}")
+
+
+def _tell_ids(pairs: list[tuple[Event, Event]], raw_ids: dict[Hashable, str | None]) -> None:
+    """Agreement of flows with their Community IDs: as the agent reports them, and as Suricata wrote them."""
+    same = [(one, other) for one, other in pairs if difference(one, other) is None]
+    as_told = sum(one.network_community_id == other.network_community_id for one, other in same)
+    as_written = sum(one.network_community_id == raw_ids[_identity(other)] for one, other in same)
+    print(f"  … and the same Community ID, as the agent reports them: {_of(as_told, pairs)}")
+    print(f"  … and the same Community ID, as Suricata itself wrote it: {_of(as_written, pairs)}")
+    told_apart = [one for one, other in pairs if one.network_community_id != other.network_community_id]
+    print(f"  Community ID as reported: {len(told_apart)} differ")
+    apart = [(one, raw_ids[_identity(other)]) for one, other in pairs]
+    apart = [(one, written) for one, written in apart if one.network_community_id != written]
+    wrong = sum(one.network_community_id != reference_id(one) for one, _ in apart)
+    others = Counter(one.network_transport for one, _ in apart if one.source_ip != one.destination_ip)
+    print(f"  Community ID as Suricata wrote it: {len(apart)} differ, of which ours is not the reference's in {wrong}")
+    print(f"    of one address to itself: {len(apart) - others.total()}; others: {dict(others)}")
 
 
 def http_by_version(events: list[Event]) -> dict[str | None, int]:

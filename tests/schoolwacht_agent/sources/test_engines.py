@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from struct import pack
 
 import pytest
@@ -14,7 +15,17 @@ from schoolwacht_agent.sources.packets import PacketsSource
 from schoolwacht_agent.sources.port import Source
 from schoolwacht_agent.sources.suricata import SuricataSource
 from tests import parts
-from tests.schoolwacht_agent.sources.packets.made import ethernet, ipv4, pcap, udp
+from tests.schoolwacht_agent.sources.packets.made import (
+    CLIENT,
+    CLIENT6,
+    SERVER,
+    SERVER6,
+    ethernet,
+    ipv4,
+    ipv6,
+    pcap,
+    udp,
+)
 from tests.schoolwacht_agent.sources.packets.talk import datagrams
 
 QUESTION = b"\x04pc12\x06school\x07example\x00"
@@ -87,3 +98,32 @@ def test_host_names_lose_their_nul_bytes(both: tuple[list[Event], list[Event]]) 
     ours, theirs = map(of_dhcp, both)
     assert ours == theirs
     assert [name for name, _ in ours.values()] == ["pc-12", "pc-12", "pc-12", "p\\xc4-12", None]
+
+
+def icmp(kind: int, code: int, rest: bytes = bytes(12)) -> bytes:
+    return bytes((kind, code, 0, 0)) + rest
+
+
+def test_a_conversation_has_one_community_id(tmp_path: Path) -> None:
+    parts.suricata()
+    packets = [
+        ipv4(udp(source=4_000, destination=500), destination=CLIENT),
+        ipv4(udp(source=500, destination=4_001), destination=CLIENT),
+        ipv4(icmp(8, 0), protocol=1),
+        ipv4(icmp(0, 0), protocol=1, source=SERVER, destination=CLIENT),
+        ipv4(icmp(37, 0), protocol=1, source=SERVER, destination=CLIENT),
+        ipv4(pack(">II", 7, 1) + bytes(24), protocol=50),
+        ipv4(pack(">II", 8, 1) + bytes(24), protocol=50, source=SERVER, destination=CLIENT),
+    ]
+    packets += [ipv6(icmp(1, 0, bytes(48)), protocol=58, source=SERVER6, destination=CLIENT6)]
+    path = tmp_path / "ids.pcap"
+    path.write_bytes(pcap([ethernet(packet) for packet in packets]))
+    ours, theirs = (
+        {event.network_community_id for event in told(source) if event.event_dataset is Dataset.FLOW}
+        for source in (
+            PacketsSource.from_files([path]),
+            SuricataSource.from_files([path], settings=SuricataTable()),
+        )
+    )
+    assert len(ours) == 6
+    assert ours == theirs

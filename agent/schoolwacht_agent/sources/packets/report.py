@@ -9,8 +9,9 @@ from struct import Struct
 from typing import NamedTuple
 
 from schoolwacht.event import Dataset, Event
-from schoolwacht_agent.sources.packets.community import community_id
+from schoolwacht_agent.sources.community import community_id
 from schoolwacht_agent.sources.packets.flows import TCP, Flow, Reason
+from schoolwacht_agent.sources.transports import TRANSPORTS
 
 _ports = Struct(">HH").unpack_from
 _moment = datetime.fromtimestamp
@@ -20,11 +21,6 @@ _SECONDS_MAX = 253_402_300_799.0
 # Bound, because before Python 3.12 each look at a member of an enum is a call.
 _FLOW = Dataset.FLOW
 MODULE = "packets"
-#: IANA "Protocol Numbers" in ECS's spelling (lower case, IANA's keyword).
-TRANSPORTS = {
-    1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah", 58: "ipv6-icmp",
-    88: "eigrp", 89: "ospf", 103: "pim", 112: "vrrp", 132: "sctp", 136: "udplite",
-}  # fmt: skip
 
 
 def moment(seconds: float) -> datetime:

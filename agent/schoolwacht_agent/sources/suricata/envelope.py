@@ -6,6 +6,7 @@ packet (``eve.py`` says which); a mapping passes ``turned=True`` to :func:`begin
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,7 +15,9 @@ from types import MappingProxyType
 from typing import Any
 
 from schoolwacht.event import KEYWORD_MAX, LIST_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht_agent.sources.community import community_id
 from schoolwacht_agent.sources.suricata.record import Ether, Eve
+from schoolwacht_agent.sources.transports import NUMBERS
 
 MODULE = "suricata"
 
@@ -22,6 +25,10 @@ MODULE = "suricata"
 _PROTOCOLS: MappingProxyType[str, str | None] = MappingProxyType(
     {"failed": None, "unknown": None, "http1": "http", "http2": "http", "doh2": "http", "krb5_tcp": "krb5"}
 )
+
+#: Transports of which Suricata's Community ID is the standard's, unless an address talks to itself.
+_ORDINARY = frozenset({"tcp", "udp", "sctp"})
+_ICMP = frozenset({"icmp", "ipv6-icmp"})
 
 
 def moment(text: str) -> datetime:
@@ -155,10 +162,12 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     event = Event(when, dataset, MODULE)
     event.source_ip, event.source_port = source, source_port
     event.destination_ip, event.destination_port = destination, destination_port
-    event.network_transport = _transport(eve.proto)
+    event.network_transport = transport = _transport(eve.proto)
     if name is not None:
         event.network_protocol = name
-    event.network_community_id = eve.community_id
+    if eve.community_id is not None:
+        ordinary = transport in _ORDINARY and source != destination
+        event.network_community_id = eve.community_id if ordinary else _standard_id(eve, transport)
     if (one := source or destination) is not None:
         event.network_type = "ipv6" if ":" in one else "ipv4"
     if eve.ether is not None:
@@ -170,6 +179,28 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     if eve.icmp_type is not None:
         event.nsm_icmp_type, event.nsm_icmp_code = eve.icmp_type, eve.icmp_code
     return event
+
+
+def _standard_id(eve: Eve, transport: str | None) -> str | None:
+    """The Community ID as the standard has it, where Suricata's (7 and 8) may be another: ``docs/decisions/0009``.
+
+    Of the record's own direction, to which an ICMP type belongs. Suricata's, where the record does not name all of
+    which the standard's is made.
+    """
+    source, destination, number = address(eve.src_ip), address(eve.dest_ip), NUMBERS.get(transport or "")
+    if transport in _ORDINARY:
+        first, second = eve.src_port, eve.dest_port
+    elif transport in _ICMP:
+        first, second = eve.icmp_type, eve.icmp_code
+    else:
+        first = second = 0
+    if source is None or destination is None or number is None or first is None or second is None:
+        return eve.community_id
+    try:
+        return community_id(source, destination, first, second, number)
+    except (OSError, struct.error):
+        # Text that only looks like an address, or a type that is no octet's.
+        return eve.community_id
 
 
 def _link(event: Event, ether: Ether, *, turned: bool) -> None:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from schoolwacht.event import LIST_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht_agent.sources.community import community_id
 from schoolwacht_agent.sources.dnsnames import OPERATIONS
-from schoolwacht_agent.sources.packets.community import community_id
 from schoolwacht_agent.sources.packets.dissect.arp import ArpMessage
 from schoolwacht_agent.sources.packets.dissect.certificate import Certificate
 from schoolwacht_agent.sources.packets.dissect.dhcp import DhcpMessage
@@ -21,7 +21,8 @@ from schoolwacht_agent.sources.packets.dissect.fingerprint import ja3, ja3s, ja4
 from schoolwacht_agent.sources.packets.dissect.http import LENGTH, NO_BODY, HttpRequest, HttpResponse
 from schoolwacht_agent.sources.packets.dissect.ssh import SshBanner
 from schoolwacht_agent.sources.packets.dissect.tls import ClientHello, ServerHello
-from schoolwacht_agent.sources.packets.report import MODULE, TRANSPORTS, Ends, mac, moment
+from schoolwacht_agent.sources.packets.report import MODULE, Ends, mac, moment
+from schoolwacht_agent.sources.transports import TRANSPORTS
 
 # Bound, because before Python 3.12 each look at a member of an enum is a call.
 _ARP, _DHCP, _DNS = Dataset.ARP, Dataset.DHCP, Dataset.DNS
