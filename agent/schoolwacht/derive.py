@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from schoolwacht.domains import split
-from schoolwacht.event import ECS_VERSION, KEYWORD_MAX, LIST_MAX, Dataset, Event
+from schoolwacht.event import ECS_VERSION, KEYWORD_MAX, LIST_MAX, Dataset, Event, clip
 
 
 class Categories(NamedTuple):
@@ -88,6 +88,18 @@ COPIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+#: Kinds of sightings, and the field of such a value: a sighting that has it there travels without ``sighting.value``.
+SIGHTED: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "domain": "dns_question_name",
+        "address": "destination_ip",
+        "ja3": "tls_client_ja3",
+        "ja4": "nsm_tls_ja4",
+        "certificate": "tls_server_hash_sha1",
+        "user-agent": "user_agent_original",
+    }
+)
+
 # Here the source is not the client: what they say is of a state or a packet, not of a conversation.
 _WITHOUT_CLIENT = frozenset(
     {Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.SIGHTING, Dataset.EVIDENCE, Dataset.HEALTH}
@@ -120,9 +132,17 @@ def derive(event: Event) -> None:
         event.server_ip, event.server_port = event.destination_ip, event.destination_port
     if event.dns_question_name is not None:
         event.dns_question_registered_domain, event.dns_question_subdomain = split(event.dns_question_name)
+    if dataset is Dataset.SIGHTING and event.sighting_value is None:
+        _sight(event)
     event.related_ip = _addresses(event)
     event.related_hosts = _names(event)
     event.related_hash = _hashes(event)
+
+
+def _sight(event: Event) -> None:
+    field = SIGHTED.get(event.sighting_kind or "")
+    value: str | None = None if field is None else getattr(event, field)
+    event.sighting_value = None if value is None else clip(value)
 
 
 # The common case first: most events name two addresses, one name at most and no hash, and this runs for every one.

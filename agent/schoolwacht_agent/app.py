@@ -15,10 +15,12 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import structs
 
 from schoolwacht.errors import SpoolError
+from schoolwacht.event import Event
 from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import EngineName, Settings, SourceTable, key
@@ -29,7 +31,9 @@ from schoolwacht_agent.evidence.recent import Packets
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat, said
 from schoolwacht_agent.indicators.fetch import Fetcher
 from schoolwacht_agent.indicators.match import Matcher
+from schoolwacht_agent.minimise.journal import Journal, Position, recover, split
 from schoolwacht_agent.minimise.open import open_minimise
+from schoolwacht_agent.minimise.step import Minimise
 from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sight import Sight
 from schoolwacht_agent.sources import choose
@@ -37,11 +41,14 @@ from schoolwacht_agent.spool import Reader, SetAside, Writer
 from schoolwacht_agent.standpoint.open import open_standpoint
 from schoolwacht_agent.steps import Steps
 from schoolwacht_agent.supervise import Supervisor
+from schoolwacht_agent.unkept import Unkept
 from schoolwacht_agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
 CAPTURE, FORWARDER = "capture", "forwarder"
+#: ``event.module`` of the own reader.
+PACKETS = "packets"
 
 
 def spool_of(settings: Settings) -> Path:
@@ -95,10 +102,13 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
     before = last_beat(state, CAPTURE)
     with open_writer(settings) as writer:
         attached = bool(name is not EngineName.PACKETS and settings.source.suricata.eve)
-        source = engine.live(_with_evidence(settings), state / name.value, writer.mark)
+        position, mark = split(writer.mark)
+        source = engine.live(_with_evidence(settings), state / name.value, mark)
         homes = Homes(settings.agent.home)
         standpoint = open_standpoint(homes, settings.standpoint, settings.zones, state=state)
         minimise = open_minimise(settings.minimise, settings.zones, homes, standpoint, state)
+        journal, missing = _go_on(minimise, state, position)
+        unkept = Unkept(state, ONCE[name])
         recent = keep_recent(settings.evidence, state, source)
         place: Packets | None = recent
         if name is not EngineName.PACKETS and not attached:
@@ -121,8 +131,18 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
         if before is not None and not attached:
             # Somebody else's Suricata went on meanwhile, and what it wrote is read now.
             attendant.tell(Finding(Condition.BLIND, before[1], f"nothing was captured for {before[1]:.0f} s"))
+        if missing or unkept.before:
+            attendant.tell(_cut(missing, unkept.before))
         capturing = Capture(
-            source, steps, writer, held=attendant.hold, attended=attendant.attend, seen=sight.see, shed=shed
+            source,
+            steps,
+            writer,
+            held=attendant.hold,
+            attended=attendant.attend,
+            seen=sight.see,
+            shed=shed,
+            journal=journal,
+            unkept=unkept,
         )
         attendant.stop = capturing.stop
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,6 +155,33 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
             steps.close()
             if recent is not None:
                 recent.close()
+
+
+#: How many events of a list cannot be had again, by engine: lines of a file can.
+ONCE: MappingProxyType[EngineName, Callable[[list[Event]], int]] = MappingProxyType(
+    {
+        EngineName.PACKETS: len,
+        EngineName.BOTH: lambda events: sum(event.event_module == PACKETS for event in events),
+        EngineName.SURICATA: lambda _: 0,
+    }
+)
+
+
+def _go_on(minimise: Minimise | None, state: Path, position: Position | None) -> tuple[Journal | None, int]:
+    """Let ``minimise`` go on where the last process was; how much of what that had counted is missing."""
+    if minimise is None:
+        return None, 0
+    kept = recover(state / "counts", position)
+    minimise.restore(kept.sums, kept.sightings)
+    return Journal(state / "counts", minimise), kept.missing_events + kept.missing_counts
+
+
+def _cut(missing: int, unkept: int) -> Finding:
+    """What the last process, which ended at once, had counted or seen and is lost."""
+    text = f"the capture ended at once: {unkept:,} events that it had seen were not kept"
+    if missing:
+        text += f"; of its open sums and sightings {missing:,} counts could not be read again"
+    return Finding(Condition.CUT, unkept + missing, text)
 
 
 def _with_evidence(settings: Settings) -> SourceTable:

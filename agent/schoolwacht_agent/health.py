@@ -55,6 +55,8 @@ class Condition(StrEnum):
     LOSING = "losing"
     #: Events that were set aside in the period, because no collector takes them.
     REJECTED = "rejected"
+    #: Events that were seen and not kept, because the capture ended at once.
+    CUT = "cut"
     #: Seconds for which the disk refused events and the source was held back.
     HELD = "held"
     #: Restarts of a part of the agent.
@@ -84,6 +86,7 @@ REMEDIES: MappingProxyType[Condition, str] = MappingProxyType(
         Condition.RULES: "look in the log of the engine which signatures it refuses",
         Condition.LOSING: "raise spool.max_bytes, or look why nothing is delivered",
         Condition.REJECTED: "the reasons stand in the file spool/rejected of the state directory",
+        Condition.CUT: "look in the agent's log and the kernel's why the capture ended (killed for memory, power cut)",
         Condition.HELD: "make room on the disk, or look in the kernel's log what it says of it",
         Condition.RESTARTED: "look in the agent's log why it ended",
         Condition.MAPPING: "correct the file; it is read again by itself",

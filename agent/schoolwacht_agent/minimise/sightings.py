@@ -4,9 +4,11 @@ A value goes out within a minute of its first appearance on a day (UTC, the even
 with what was counted since; its times are whole minutes. Over all sightings of a value the counts add up to the
 events that had it.
 
-A sighting also stands in the field that it comes from (``destination.ip``) if events had it of which nothing else
-goes out with that value: so that the indicators of the collector find it at every level, and find it once. Where the
-agent itself has made a signal of a value, that signal goes out with it.
+A sighting stands in the field that it comes from (``destination.ip``), and from there in ``sighting.value``, if events
+had it of which nothing else goes out with that value: so that the indicators of the collector find it at every level,
+and find it once. Where the agent itself has made a signal of a value, that signal goes out with it.
+
+What was counted and has not gone out stands in the journal (``journal.py``): who is killed loses nothing of it.
 
 Bounded: at the greatest number of values all go out and are forgotten, which is counted. Limits: local names and the
 school's own addresses are not sighted. Of traffic from outside only addresses that got an answer.
@@ -14,12 +16,13 @@ school's own addresses are not sighted. Of traffic from outside only addresses t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
+from schoolwacht.derive import SIGHTED as SIGHTED_FIELD
 from schoolwacht.domains import split
-from schoolwacht.event import KEYWORD_MAX, Dataset, Direction, Event
+from schoolwacht.event import Dataset, Direction, Event, clip
 from schoolwacht_agent.minimise.hosts import Hosts
 from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
 from schoolwacht_agent.minimise.settings import Level
@@ -27,27 +30,32 @@ from schoolwacht_agent.minimise.sums import MODULE
 
 DOMAIN, ADDRESS, JA3, JA4, CERTIFICATE, USER_AGENT = "domain", "address", "ja3", "ja4", "certificate", "user-agent"
 #: The field in which a kind of value is found again. SHA-1 is what both engines state of a certificate.
-FIELD = MappingProxyType(
-    {
-        DOMAIN: "dns_question_name",
-        ADDRESS: "destination_ip",
-        JA3: "tls_client_ja3",
-        JA4: "nsm_tls_ja4",
-        CERTIFICATE: "tls_server_hash_sha1",
-        USER_AGENT: "user_agent_original",
-    }
-)
+FIELD = SIGHTED_FIELD
 #: Datasets that have values to sight.
 SIGHTED = frozenset({Dataset.FLOW, Dataset.DNS, Dataset.TLS, Dataset.QUIC, Dataset.HTTP})
 
 
+#: A value as the journal keeps it: school, kind, value, count, first and last moment, whether nothing else tells it.
+Row: TypeAlias = tuple[str | None, str, str, int, datetime, datetime, bool]
+
+
+class SightingChanges(NamedTuple):
+    """What has changed since the last call: whether all went out, and every value that was touched, as it stands."""
+
+    reset: bool
+    rows: list[Row]
+
+
 class _Seen:
-    __slots__ = ("count", "first", "hidden", "last")
+    __slots__ = ("count", "first", "hidden", "last", "touched")
 
     def __init__(self, moment: datetime) -> None:
         self.count = 0
         self.first = self.last = moment
-        self.hidden = False
+        self.hidden = self.touched = False
+
+
+_Sighted: TypeAlias = tuple[str | None, str, str, _Seen]
 
 
 class Sightings:
@@ -62,10 +70,14 @@ class Sightings:
         self._number = 0
         #: School → kind → value.
         self._held: dict[str | None, dict[str, dict[str, _Seen]]] = {}
-        self._fresh: list[tuple[str | None, str, str, _Seen]] = []
+        self._fresh: list[_Sighted] = []
+        self._touched: list[_Sighted] = []
+        self._reset = False
         self._hour = -1
         #: How often all values went out early for want of room.
         self.early = 0
+        #: Counted and not gone out.
+        self.counts = 0
         #: Whether signals of the agent's own indicators go out with a value.
         self.told: Callable[[str], bool] = lambda _: False
 
@@ -122,6 +134,10 @@ class Sightings:
         elif moment < seen.first:
             seen.first = moment
         seen.count += 1
+        self.counts += 1
+        if not seen.touched:
+            seen.touched = True
+            self._touched.append((event.school_location, kind, value, seen))
         if hidden and not self.told(value):
             seen.hidden = True
 
@@ -137,7 +153,11 @@ class Sightings:
             self._hour = hour
             return self.take(forget=new_day or full)
         fresh, self._fresh = self._fresh, []
-        return [_event(*each) for each in sorted(fresh, key=_order) if each[3].count]
+        told = sorted((each for each in fresh if each[3].count), key=_order)
+        for each in told:
+            self.counts -= each[3].count
+            self._touch(each)
+        return [_event(*each) for each in told]
 
     def full(self) -> bool:
         """Whether :meth:`take` is due for want of room."""
@@ -146,6 +166,9 @@ class Sightings:
     def take(self, *, forget: bool = False) -> list[Event]:
         """Everything that was counted since it last went out."""
         self._fresh = []
+        for *_, seen in self._touched:
+            seen.touched = False
+        self._touched, self._reset, self.counts = [], True, 0
         gone = [
             _event(school, kind, value, seen)
             for school, kinds in self._held.items()
@@ -157,22 +180,72 @@ class Sightings:
             self._held, self._number = {}, 0
         return gone
 
+    def changes(self) -> SightingChanges:
+        """What the journal has to keep."""
+        touched, self._touched = self._touched, []
+        reset, self._reset = self._reset, False
+        for *_, seen in touched:
+            seen.touched = False
+        return SightingChanges(reset, [_row(*each) for each in touched])
+
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Go on from what a journal kept; called before the first event."""
+        for school, kind, value, count, first, last, hidden in rows:
+            if not count or kind not in FIELD:
+                continue
+            kinds = self._held.setdefault(school, {each: {} for each in FIELD})
+            seen = kinds[kind][value] = _Seen(first)
+            seen.count, seen.last, seen.hidden = count, last, hidden
+            self._number += 1
+            self.counts += count
+            self._fresh.append((school, kind, value, seen))
+        self.touch_all()
+
+    def touch_all(self) -> None:
+        """Let the next :meth:`changes` be everything there is."""
+        self._reset = True
+        for *_, seen in self._touched:
+            seen.touched = False
+        self._touched = []
+        for school, kinds in self._held.items():
+            for kind, values in kinds.items():
+                for value, seen in values.items():
+                    if seen.count:
+                        self._touch((school, kind, value, seen))
+
+    def _touch(self, each: _Sighted) -> None:
+        if not each[3].touched:
+            each[3].touched = True
+            self._touched.append(each)
+
     def __len__(self) -> int:
         return self._number
 
 
-def _order(each: tuple[str | None, str, str, _Seen]) -> tuple[str, str, str]:
-    # Values of a kind stand together: that packs better.
-    return each[0] or "", each[1], each[2]
+def _row(school: str | None, kind: str, value: str, seen: _Seen) -> Row:
+    return school, kind, value, seen.count, seen.first, seen.last, seen.hidden
+
+
+def _order(each: _Sighted) -> tuple[str, str, bool, datetime, int, str]:
+    # Values of a kind stand together, and those alike in the rest: that packs better.
+    school, kind, value, seen = each
+    return school or "", kind, seen.first != seen.last, _minute(seen.last), seen.count, value
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _event(school: str | None, kind: str, value: str, seen: _Seen) -> Event:
-    event = Event(seen.last.replace(second=0, microsecond=0), Dataset.SIGHTING, MODULE)
-    if (first := seen.first.replace(second=0, microsecond=0)) != event.timestamp:
+    event = Event(_minute(seen.last), Dataset.SIGHTING, MODULE)
+    if (first := _minute(seen.first)) != event.timestamp:
         event.event_start = first
     event.school_location = school
-    event.sighting_kind, event.sighting_value, event.sighting_count = kind, value[:KEYWORD_MAX], seen.count
+    event.sighting_kind, event.sighting_count = kind, seen.count
     if seen.hidden:
+        # ``derive`` copies it into ``sighting.value``: it need not travel twice.
         setattr(event, FIELD[kind], value)
+    else:
+        event.sighting_value = clip(value)
     seen.count, seen.hidden = 0, False
     return event

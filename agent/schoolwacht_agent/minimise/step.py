@@ -10,7 +10,7 @@ longer, :meth:`Minimise.idle` ends the minute by the clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -21,8 +21,10 @@ from schoolwacht_agent.minimise.keys import Epoch, Keys
 from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
 from schoolwacht_agent.minimise.register import Register
 from schoolwacht_agent.minimise.settings import Level
-from schoolwacht_agent.minimise.sightings import SIGHTED, Sightings
-from schoolwacht_agent.minimise.sums import Sums
+from schoolwacht_agent.minimise.sightings import SIGHTED, SightingChanges, Sightings
+from schoolwacht_agent.minimise.sightings import Row as SightingRow
+from schoolwacht_agent.minimise.sums import Row as SumRow
+from schoolwacht_agent.minimise.sums import SumChanges, Sums
 
 #: Schools and periods whose pseudonyms are held at once; a path of more computes some anew.
 STATES = 1024
@@ -34,6 +36,13 @@ _BACK = timedelta(hours=1)
 _START = datetime.min.replace(tzinfo=UTC)
 #: Times further out leave no room to calculate with.
 _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+
+
+class OpenCounts(NamedTuple):
+    """What the journal keeps."""
+
+    sums: SumChanges
+    sightings: SightingChanges
 
 
 class Policy(NamedTuple):
@@ -152,6 +161,26 @@ class Minimise:
     def finish(self) -> list[Event]:
         """Everything that was counted and has not gone out: at the end."""
         return self._sums.take() + self._sightings.take()
+
+    def open_counts(self) -> OpenCounts:
+        """What has changed since the last call of what was counted and has not gone out."""
+        return OpenCounts(self._sums.changes(), self._sightings.changes())
+
+    def all_open_counts(self) -> OpenCounts:
+        """Everything that was counted and has not gone out."""
+        self._sums.touch_all()
+        self._sightings.touch_all()
+        return self.open_counts()
+
+    def restore(self, sums: Iterable[SumRow], sightings: Iterable[SightingRow]) -> None:
+        """Go on from what an earlier process had counted; before the first event."""
+        self._sums.restore(sums)
+        self._sightings.restore(sightings)
+
+    @property
+    def open_figures(self) -> tuple[int, int]:
+        """Events in sums, and counts of sightings, that have not gone out."""
+        return self._sums.events, self._sightings.counts
 
     def told_by(self, told: Callable[[str], bool]) -> None:
         """Let sightings know with which values signals of the agent's own indicators go out."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schoolwacht.derive import derive
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.minimise.settings import Level
 from tests.schoolwacht_agent.minimise.made import NOW, event, flow, shown, step
@@ -21,7 +22,10 @@ EVENTS = st.lists(
 
 
 def sightings(events: list[Event]) -> list[Event]:
-    return [one for one in events if one.event_dataset is Dataset.SIGHTING]
+    found = [one for one in events if one.event_dataset is Dataset.SIGHTING]
+    for one in found:
+        derive(one)
+    return found
 
 
 def counted(events: list[Event]) -> Counter[tuple[str | None, str | None]]:

@@ -84,7 +84,9 @@ def totals(events: Iterable[Event], who: Callable[[Event], Any]) -> dict[Any, Co
 
 
 def client(one: Event) -> tuple[str | None, str | None]:
-    """Of whom and what a figure is; attempts from outside that nobody answered have no client."""
+    """Of whom and what a figure is; of some nobody is the client."""
+    if one.network_direction is Direction.EXTERNAL or one.event_dataset is Dataset.ARP:
+        return None, one.network_protocol
     inside = one.network_direction in (Direction.INTERNAL, Direction.OUTBOUND)
     tried = one.event_dataset is Dataset.FLOW and one.network_protocol is None and unanswered(one)
     return None if tried and not inside else one.source_ip, one.network_protocol
@@ -102,6 +104,33 @@ def test_sums_add_up_to_the_events_whatever_their_order(events: list[Event], siz
     assert sorted(map(sorted, (total.items() for total in full.values()))) == sorted(
         map(sorted, (total.items() for total in got.values()))
     )
+
+
+def test_traffic_of_which_neither_end_is_the_schools_tells_of_nobody() -> None:
+    foreign = [
+        event(
+            Dataset.HTTP,
+            source_ip=client,
+            network_direction=Direction.EXTERNAL,
+            network_protocol="http",
+            url_domain="a.example",
+        )
+        for client in ("203.0.113.1", "2001:db8::5")
+    ]
+    (one,) = summed(foreign)
+    assert (one.source_ip, one.url_domain, one.summary_events) == (None, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("destination", "has_client"),
+    [
+        ("224.0.0.251", False), ("239.255.255.250", False), ("255.255.255.255", False), ("ff02::fb", False),
+        ("223.5.5.5", True), ("22.1.1.1", True), ("25.1.1.1", True), ("8.8.8.8", True), ("2a00::ff", True),
+    ],
+)  # fmt: skip
+def test_what_is_said_to_all_of_a_network_has_no_client(destination: str, has_client: bool) -> None:
+    (one,) = summed([flow(destination_ip=destination, network_protocol="mdns")])
+    assert (one.source_ip is not None) is has_client
 
 
 @given(EVENTS.filter(bool))
