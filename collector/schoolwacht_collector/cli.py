@@ -123,8 +123,10 @@ def _migrate(options: argparse.Namespace) -> int:
 
     async def run() -> None:
         store = app.make_store(settings)
-        await store.init()
-        await store.close()
+        try:
+            await store.init(migrate=True)
+        finally:
+            await store.close()
 
     asyncio.run(run())
     _show(options, {"store": settings.store.kind.value}, "The store has the schema of this version.")

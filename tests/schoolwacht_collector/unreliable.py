@@ -54,8 +54,8 @@ class Unreliable:
     async def open(self) -> None:
         await self.store.open()
 
-    async def init(self) -> None:
-        await self.store.init()
+    async def init(self, *, migrate: bool = False) -> None:
+        await self.store.init(migrate=migrate)
 
     async def close(self) -> None:
         await self.store.close()

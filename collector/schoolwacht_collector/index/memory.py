@@ -32,7 +32,7 @@ class MemoryStore:
     async def open(self) -> None:
         """Nothing to connect to."""
 
-    async def init(self) -> None:
+    async def init(self, *, migrate: bool = False) -> None:
         """Nothing to make."""
 
     async def close(self) -> None:

@@ -119,8 +119,12 @@ class Store(Protocol):
         """Connect and check the schema. Raises StoreError with the way out (``schoolwacht-collector init``)."""
         ...
 
-    async def init(self) -> None:
-        """Make or update schema, templates and indices; safe to run again."""
+    async def init(self, *, migrate: bool = False) -> None:
+        """Make or update schema, templates and indices; safe to run again.
+
+        What an earlier version made is changed only with ``migrate``. Raises StoreError, with the way out; also for a
+        store that a later version made.
+        """
         ...
 
     async def close(self) -> None:

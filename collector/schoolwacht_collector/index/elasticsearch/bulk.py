@@ -7,7 +7,7 @@ everything else (429, 403 with a flood-stage block, 404, 5xx, no answer at all) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -36,10 +36,15 @@ class Part(NamedTuple):
 
     def halves(self) -> Iterator[Part]:
         """The same items in two requests."""
-        middle = len(self.places) // 2
-        cut = self.ends[middle - 1]
-        yield Part(self.body[:cut], self.ends[:middle], self.places[:middle])
-        yield Part(self.body[cut:], tuple(end - cut for end in self.ends[middle:]), self.places[middle:])
+        return self.pieces((len(self.places) + 1) // 2)
+
+    def pieces(self, items: int) -> Iterator[Part]:
+        """The same items in requests of at most ``items`` each, in order."""
+        cut = 0
+        for first in range(0, len(self.places), items):
+            ends = self.ends[first : first + items]
+            yield Part(self.body[cut : ends[-1]], tuple(end - cut for end in ends), self.places[first : first + items])
+            cut = ends[-1]
 
 
 class Builder:
@@ -107,6 +112,18 @@ def outcomes(answer: Any, items: int) -> list[Outcome]:
         return [retry("Elasticsearch gave no answer for the items")] * items
     found = [_outcome(item) for item in answered[:items]]
     return found + [retry("Elasticsearch gave no answer for this item")] * (items - len(found))
+
+
+def overload(answer: Any, found: Sequence[Outcome]) -> str | None:
+    """What the cluster said to the first item that it refused because it has too much to do (429); else None."""
+    if all(outcome.verdict is not Verdict.RETRY for outcome in found):
+        return None
+    items = answer.get("items") if isinstance(answer, dict) else None
+    for item, outcome in zip(items if isinstance(items, list) else (), found, strict=False):
+        result = item.get("create") if isinstance(item, dict) else None
+        if isinstance(result, dict) and result.get("status") == 429:
+            return outcome.reason
+    return None
 
 
 def retry(reason: str) -> Outcome:

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from elasticsearch import ApiError, AsyncElasticsearch, JsonSerializer, SerializationError, TransportError
+from elasticsearch import (
+    ApiError,
+    AsyncElasticsearch,
+    ConnectionTimeout,
+    JsonSerializer,
+    SerializationError,
+    TransportError,
+)
 
 from schoolwacht.config import secret
 from schoolwacht.errors import ConfigError, QueryError, StoreError
@@ -82,6 +89,11 @@ def translated(error: Exception) -> StoreError | QueryError:
 def status(error: Exception) -> int | None:
     """The HTTP status of an answer, or None where there was none."""
     return error.status_code if isinstance(error, ApiError) else None
+
+
+def is_overload(error: Exception) -> bool:
+    """Whether the cluster has too much to do: it says so, or gives no answer in time."""
+    return status(error) in (429, 503) or isinstance(error, ConnectionTimeout)
 
 
 def _inner(body: Any) -> Any:

@@ -3,12 +3,13 @@
 Signals are seen by searches a second after they were created, events after ``refresh_seconds`` of the settings; records
 at once by the process that put them, since it refreshes before it searches. Counts of
 :meth:`ElasticsearchStore.tally` are exact as long as one index has fewer than :data:`.searching.SHARD_SIZE` different
-values.
+values. How much is sent at once follows what the cluster takes (:mod:`.pace`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,7 +21,8 @@ from schoolwacht.errors import Conflict, StoreError
 from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents, pages
-from schoolwacht_collector.index.elasticsearch import bulk, client, health, templates
+from schoolwacht_collector.index.elasticsearch import bulk, client, health, schema, templates
+from schoolwacht_collector.index.elasticsearch.pace import Flight, Pace
 from schoolwacht_collector.index.elasticsearch.searching import page_body, tally_body
 from schoolwacht_collector.index.port import DOCUMENTS, Health, Kind, Outcome, Page, Search, Tally, Versioned
 from schoolwacht_collector.index.settings import ElasticsearchSettings
@@ -42,7 +44,7 @@ class ElasticsearchStore:
     def __init__(self, settings: ElasticsearchSettings) -> None:
         self._settings = settings
         self._prefix = settings.prefix
-        self._in_flight = asyncio.Semaphore(settings.bulk_requests)
+        self._pace = Pace(settings.bulk_requests, settings.bulk_items, clock=time.monotonic)
         self._unseen: set[Kind] = set()
         self._refreshing = {kind: asyncio.Lock() for kind in RECORDS}
         self._made: AsyncElasticsearch | None = None
@@ -57,26 +59,21 @@ class ElasticsearchStore:
         """Check that the cluster answers and has this version's templates."""
         try:
             await self._client.cluster.health()
-            found = await self._client.cluster.get_component_template(name=f"{self._prefix}-*")
-        except NotFoundError:
-            found = None
+            found = await schema.found(self._client, self._prefix)
         except client.FAULTS as error:
             raise StoreError(client.fault(error), path=", ".join(self._settings.urls)) from error
-        wanted = templates.version(self._settings)
-        versions = {
-            one["name"]: one["component_template"].get("_meta", {}).get("version")
-            for one in (found["component_templates"] if found else ())
-        }
-        if set(versions.values()) != {wanted}:
-            state = "are of another version" if versions else "are not there"
-            raise StoreError(f"the templates of {self._prefix} {state}: run schoolwacht-collector init")
+        schema.check(found, self._prefix, templates.version(self._settings))
 
-    async def init(self) -> None:
+    async def init(self, *, migrate: bool = False) -> None:
         """Put the templates, make the indices of the records, and add new fields to what is there."""
         version = templates.version(self._settings)
         try:
+            there = await schema.found(self._client, self._prefix)
+            schema.check_before_change(there, self._prefix, migrate=migrate)
+            # The component template says that all is done, and comes last too: an init that was broken off is seen.
             for name, body in templates.component_templates(self._settings).items():
-                await self._client.cluster.put_component_template(name=name, **_renamed(body))
+                unfinished = {"version": "unfinished", "schema": there.schema if there else templates.SCHEMA}
+                await self._client.cluster.put_component_template(name=name, **_renamed(body | {"_meta": unfinished}))
             for name, body in templates.index_templates(self._settings, version).items():
                 await self._client.indices.put_index_template(name=name, **_renamed(body))
             for kind in RECORDS:
@@ -84,6 +81,8 @@ class ElasticsearchStore:
                 if not await self._client.indices.exists(index=name):
                     await self._client.indices.create(index=name)
             await self._add_fields()
+            for name, body in templates.component_templates(self._settings).items():
+                await self._client.cluster.put_component_template(name=name, **_renamed(body))
         except client.FAULTS as error:
             raise client.translated(error) from error
 
@@ -223,19 +222,40 @@ class ElasticsearchStore:
     async def _send(self, part: bulk.Part, results: list[Outcome]) -> None:
         """Send one request; write the outcome of each of its items into ``results``."""
         try:
-            async with self._in_flight:
-                answer = await self._client.bulk(
-                    operations=part.body,  # type: ignore[arg-type] # the client sends bytes as they are
-                    filter_path=_ANSWER,
-                )
-            found = bulk.outcomes(answer.body, len(part.places))
+            async with self._pace.flight() as flight:
+                if (most := self._pace.items) < len(part.places):  # it was made before the cluster was overloaded
+                    found = None
+                else:
+                    found = await self._send_now(part, flight)
         except client.FAULTS as error:
             if client.status(error) == 413:
                 await self._send_smaller(part, results, client.fault(error))
                 return
             found = [bulk.retry(client.fault(error))] * len(part.places)
+        if found is None:
+            for piece in part.pieces(most):
+                await self._send(piece, results)
+            return
         for place, outcome in zip(part.places, found, strict=True):
             results[place] = outcome
+
+    async def _send_now(self, part: bulk.Part, flight: Flight) -> list[Outcome]:
+        """Send a request, and tell the pace how it went. Raises the client's errors."""
+        try:
+            answer = await self._client.bulk(
+                operations=part.body,  # type: ignore[arg-type] # the client sends bytes as they are
+                filter_path=_ANSWER,
+            )
+        except client.FAULTS as error:
+            if client.is_overload(error):
+                self._pace.overloaded(flight, client.fault(error))
+            raise
+        found = bulk.outcomes(answer.body, len(part.places))
+        if (refused := bulk.overload(answer.body, found)) is not None:
+            self._pace.overloaded(flight, refused)
+        else:
+            self._pace.went_well()
+        return found
 
     async def _send_smaller(self, part: bulk.Part, results: list[Outcome], reason: str) -> None:
         if len(part.places) == 1:

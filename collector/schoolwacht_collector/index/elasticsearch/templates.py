@@ -95,6 +95,11 @@ def _type(known: Field) -> Body:
             return {"type": known.type.value}
 
 
+#: The shape of what is kept in a cluster. It grows when a change cannot be made by adding fields; how a cluster comes
+#: from one to the next: :mod:`.schema`.
+SCHEMA = 2
+
+
 def version(settings: ElasticsearchSettings) -> str:
     """A name for this state of the templates: another one means that ``init`` has to run again."""
     content = msgspec.json.encode([_COMMON, index_templates(settings, "")], order="deterministic")
@@ -103,7 +108,9 @@ def version(settings: ElasticsearchSettings) -> str:
 
 def component_templates(settings: ElasticsearchSettings) -> dict[str, Body]:
     """The component templates by name."""
-    return {_common_name(settings.prefix): {"template": _COMMON, "_meta": {"version": version(settings)}}}
+    return {
+        common_name(settings.prefix): {"template": _COMMON, "_meta": {"version": version(settings), "schema": SCHEMA}}
+    }
 
 
 def index_templates(settings: ElasticsearchSettings, meta: str) -> dict[str, Body]:
@@ -111,10 +118,10 @@ def index_templates(settings: ElasticsearchSettings, meta: str) -> dict[str, Bod
     return {
         f"{settings.prefix}-{kind.value}": {
             "index_patterns": patterns(settings.prefix, kind),
-            "composed_of": [_common_name(settings.prefix)],
+            "composed_of": [common_name(settings.prefix)],
             "priority": _PRIORITY,
             "template": _template(settings, kind),
-            "_meta": {"version": meta},
+            "_meta": {"version": meta, "schema": SCHEMA},
         }
         for kind in Kind
     }
@@ -140,5 +147,6 @@ def _template(settings: ElasticsearchSettings, kind: Kind) -> Body:
 _COMMON: Body = {"settings": {"index": {"codec": "best_compression", "refresh_interval": "1s"}}}
 
 
-def _common_name(prefix: str) -> str:
+def common_name(prefix: str) -> str:
+    """The component template that all indices share, which carries the version."""
     return f"{prefix}-common"

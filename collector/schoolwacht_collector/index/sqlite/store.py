@@ -57,7 +57,7 @@ class SqliteStore:
         await self._in(self._recording, self._check)
         self._writer.start()
 
-    async def init(self) -> None:
+    async def init(self, *, migrate: bool = False) -> None:  # noqa: ARG002 - there has been one version so far
         """Make the directory and the file of the records."""
         await self._in(self._recording, self._make)
 

@@ -31,6 +31,14 @@ TEXTS = (
     "url.domain",
     "signal.entity",
     "threat.indicator.name",
+    "file.hash.md5",
+    "file.hash.sha1",
+    "file.hash.sha256",
+    "tls.server.hash.sha1",
+    "tls.server.hash.sha256",
+    "tls.client.ja3",
+    "tls.server.ja3s",
+    "nsm.tls.ja4",
 )
 _INDEXED = frozenset((*ADDRESSES, *TEXTS))
 
@@ -43,6 +51,14 @@ def tokens(event: Event) -> set[int]:
         event.url_domain,
         event.signal_entity,
         event.threat_indicator_name,
+        event.file_hash_md5,
+        event.file_hash_sha1,
+        event.file_hash_sha256,
+        event.tls_server_hash_sha1,
+        event.tls_server_hash_sha256,
+        event.tls_client_ja3,
+        event.tls_server_ja3s,
+        event.nsm_tls_ja4,
     ]
     texts += event.related_hosts or ()
     texts += event.related_hash or ()
