@@ -5,7 +5,9 @@ school. For each hour of a kind of day (:class:`~.calendar.Day`) it keeps the hi
 40 days. The usual figure is the median of the same hour on the same day of the week; while fewer than three weeks are
 known, of the same hour on days of the same kind; below three days it is not known. Today never counts.
 
-The keys (addresses, users) are kept as hashes.
+What a series is of (an address, a user) is kept as a hash under a key of the agent's own, which lies beside the file
+(``baselines.key``, mode 600): whoever has the file alone, from a backup say, can try out no address. It is not the
+board's key, of which the past is forgotten every period: what is usual takes eight weeks. Whoever has both can.
 
 Memory (measured): 1 kB for each hour of a kind of day that was active on 40 days, so 90 kB for a thing that is active
 at all hours and 2 kB for an ordinary one; ``limit`` things, of which those used longest ago are forgotten and counted.
@@ -16,8 +18,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import secrets
 import zlib
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -34,7 +38,8 @@ DAYS, LEAST_DAYS = 40, 3
 LIMIT = 2048
 #: A file larger than this was not written by us.
 MOST_BYTES = 64 << 20
-_MAGIC = b"SWB1"
+_MAGIC, _UNKEYED = b"SWK2", b"SWB1"
+_KEY_BYTES = 32
 _KINDS = {kind: number for number, kind in enumerate(Day)}
 _OBSERVED = b""
 
@@ -74,6 +79,8 @@ class Baselines:
 
     def __init__(self, calendar: Calendar, limit: int = LIMIT) -> None:
         self.calendar = calendar
+        #: Under which what a series is of is hashed; set before the first figure.
+        self.key = secrets.token_bytes(_KEY_BYTES)
         self.series: Recent[bytes, Series] = Recent(limit, Series)
         #: On which days an hour was watched at all: what a thing did not do then counts as nothing.
         self._observed = Series()
@@ -96,7 +103,7 @@ class Baselines:
             value: the figure so far this hour.
             least: a figure below it is not kept.
         """
-        moment, key = self.calendar.moment(at), _key(detector, thing)
+        moment, key = self.calendar.moment(at), self._hashed(detector, thing)
         if value < least and not self.series.known(key):
             return None
         series = self.series.of(key)
@@ -106,11 +113,15 @@ class Baselines:
 
     def usual_with_quiet_days(self, detector: str, thing: str, at: float) -> float | None:
         """What is usual at this hour, with nothing for days that were watched but on which the thing was quiet."""
-        moment, key = self.calendar.moment(at), _key(detector, thing)
+        moment, key = self.calendar.moment(at), self._hashed(detector, thing)
         values = dict.fromkeys(self._observed.before(moment), 0.0)
         if self.series.known(key):
             values |= self.series.of(key).before(moment)
         return usual(values, moment)
+
+    def _hashed(self, detector: str, thing: str) -> bytes:
+        text = f"{detector}\0{thing}".encode("utf-8", "backslashreplace")
+        return hashlib.blake2b(text, key=self.key, digest_size=12).digest()
 
     def forget_after(self, at: float) -> None:
         """Drop what was noted of days after a moment: the clock that dated them was wrong."""
@@ -131,13 +142,15 @@ class Baselines:
     def dump(self) -> bytes:
         """All series as bytes."""
         series = {key: _plain(one) for key, one in self.series.items()}
-        body = msgspec.msgpack.encode(_File(_plain(self._observed), series))
+        body = msgspec.msgpack.encode(_File(_plain(self._observed), series, _mark_of(self.key)))
         return _MAGIC + zlib.crc32(body).to_bytes(4, "big") + body
 
     def load(self, data: bytes) -> None:
         """Take in what :meth:`dump` gave. Raises ValueError, and takes in nothing, if it is damaged."""
         if len(data) > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+        if data.startswith(_UNKEYED):
+            raise ValueError("it is of an earlier version, whose hashes had no key")
         body = data[8:]
         if data[:4] != _MAGIC or zlib.crc32(body).to_bytes(4, "big") != data[4:8]:
             raise ValueError("it is damaged")
@@ -145,6 +158,8 @@ class Baselines:
             file = msgspec.msgpack.decode(body, type=_File)
         except msgspec.DecodeError as error:
             raise ValueError(str(error)) from error
+        if file.key != _mark_of(self.key):
+            raise ValueError("it was made with another key")
         _fill(self._observed, file.observed)
         for key, slots in list(file.series.items())[-self.series.limit :]:
             _fill(self.series.of(key), slots)
@@ -153,13 +168,15 @@ class Baselines:
 class _File(Struct, forbid_unknown_fields=True):
     observed: dict[int, list[float]]
     series: dict[bytes, dict[int, list[float]]]
+    #: By what the key is known again.
+    key: bytes
 
 
 class Keeper:
     """Keeps baselines in a file: read at the start, written each hour of traffic and at the end.
 
-    The file is replaced whole. A damaged one is put aside under ``.damaged``, said in the log, and begun again; a disk
-    that refuses costs the kept figures, never the capture.
+    The file is replaced whole. One that is damaged, or of another key or version, is put aside under ``.damaged``, said
+    in the log, and begun again; a disk that refuses costs the kept figures, never the capture.
 
     Args:
         baselines: what to keep.
@@ -172,6 +189,7 @@ class Keeper:
         self._hour = -1
         #: Why nothing is kept at the moment, in plain words; empty if all is well.
         self.fault = ""
+        baselines.key = self._key()
         self._read()
 
     def pass_time(self, at: float) -> None:
@@ -197,6 +215,26 @@ class Keeper:
             self._say(f"{self._path}: the baselines could not be kept: {error.strerror or error}")
         else:
             self.fault = ""
+
+    def _key(self) -> bytes:
+        """The key beside the file; made if there is none. Without a disk one that is forgotten at the end."""
+        path = self._path.with_suffix(".key")
+        with suppress(OSError):
+            key = path.read_bytes()
+            if len(key) == _KEY_BYTES:
+                return key
+        key, new = secrets.token_bytes(_KEY_BYTES), path.with_suffix(".new-key")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(key)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError as error:
+            self._say(f"{path}: the key of the baselines cannot be written: {error.strerror or error}")
+        return key
 
     def _read(self) -> None:
         try:
@@ -231,8 +269,8 @@ def _slot(moment: Moment) -> int:
     return _KINDS[moment.day] * 24 + moment.hour
 
 
-def _key(detector: str, thing: str) -> bytes:
-    return hashlib.blake2b(f"{detector}\0{thing}".encode("utf-8", "backslashreplace"), digest_size=12).digest()
+def _mark_of(key: bytes) -> bytes:
+    return hashlib.blake2b(b"baselines", key=key, digest_size=8).digest()
 
 
 def _plain(series: Series) -> dict[int, list[float]]:

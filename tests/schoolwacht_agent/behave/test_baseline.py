@@ -94,6 +94,41 @@ def test_figures_outlive_a_restart_and_names_do_not_stand_in_the_file(tmp_path: 
     assert b"10.21.0.23" not in path.read_bytes()
 
 
+def test_two_agents_keep_the_same_thing_under_different_hashes(tmp_path: Path) -> None:
+    kept = []
+    for name in ("a", "b"):
+        known = baselines()
+        keeper = Keeper(known, tmp_path / name / "baselines")
+        known.most("D", "10.21.0.23", MONDAY, 10)
+        keeper.save()
+        kept.append(next(key for key, _ in known.series.items()))
+        assert (tmp_path / name / "baselines.key").stat().st_mode & 0o777 == 0o600
+    assert kept[0] != kept[1]
+
+
+@pytest.mark.parametrize("case", ["earlier version", "another key"])
+def test_a_file_of_another_kind_of_hash_is_put_aside_and_begun_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    path = tmp_path / "baselines"
+    first = baselines()
+    keeper = Keeper(first, path)
+    first.most("D", "10.21.0.23", MONDAY, 10)
+    keeper.save()
+    if case == "another key":
+        path.with_suffix(".key").unlink()
+    else:
+        path.write_bytes(b"SWB1" + path.read_bytes()[4:])
+    second = baselines()
+    with caplog.at_level(logging.WARNING):
+        again = Keeper(second, path)
+    assert case in caplog.text
+    assert len(second) == 0
+    assert path.with_suffix(".damaged").exists()
+    again.save()
+    assert Keeper(baselines(), path).fault == ""
+
+
 def test_they_are_written_each_hour_of_traffic(tmp_path: Path) -> None:
     path = tmp_path / "baselines"
     keeper = Keeper(baselines(), path)
@@ -145,6 +180,7 @@ def test_every_flipped_byte_is_noticed(place: int, flip: int) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60 * DAY), st.integers(0, 1000)), max_size=60))
 def test_what_is_dumped_and_loaded_is_the_same(notes: list[tuple[int, int, int]]) -> None:
     known, again = baselines(), baselines()
+    again.key = known.key
     for thing, later, value in notes:
         known.watch(MONDAY + later)
         known.most("D", str(thing), MONDAY + later, value)
