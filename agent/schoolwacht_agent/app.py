@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +20,9 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from schoolwacht.errors import SpoolError
+from schoolwacht.errors import SchoolwachtError, SpoolError
 from schoolwacht.event import Event
+from schoolwacht_agent import unable
 from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.capture import Capture
 from schoolwacht_agent.config import EngineName, Settings, SourceTable, key
@@ -84,12 +86,18 @@ def run(settings: Settings, path: Path) -> None:
 
 def _tell(settings: Settings, restarts: int, happened: str) -> None:
     """Let the collector know that the capture is down; while it is, the spool has no other writer."""
-    finding = Finding(Condition.RESTARTED, restarts, happened)
+    _spooled(settings, Finding(Condition.RESTARTED, restarts, happened))
+
+
+def _spooled(settings: Settings, finding: Finding) -> bool:
+    """Keep a health event while no capture has the spool; whether that worked."""
     try:
         with open_writer(settings) as writer:
             writer.append([said(finding, datetime.now(UTC))], writer.mark)
     except SpoolError as error:
         log.warning("%s", error)
+        return False
+    return True
 
 
 def capture(settings: Settings, *, parent: int | None = None) -> None:
@@ -236,4 +244,25 @@ def part(name: str, settings: Settings, *, parent: int | None = None) -> None:
     parts: dict[str, Callable[..., None]] = {CAPTURE: capture, FORWARDER: forward}
     if name == CAPTURE:
         look_seldom()
-    parts[name](settings, parent=parent)
+    state = Path(settings.agent.state)
+    try:
+        parts[name](settings, parent=parent)
+    except SchoolwachtError as error:
+        _cannot(settings, name, error, patient=parent is None and "INVOCATION_ID" in os.environ)
+        raise
+    unable.clear(state, name)
+
+
+def _cannot(settings: Settings, name: str, error: SchoolwachtError, *, patient: bool) -> None:
+    """A part cannot work: say so where people look, and, if ``patient``, wait: systemd starts it again at once."""
+    state = Path(settings.agent.state)
+    found = unable.note(state, name, error)
+    if found.times >= unable.TOLD_FROM:
+        log.error("the %s %s; %s", name, found, unable.REMEDY)
+    if name == CAPTURE and found.is_due(settings.agent.health_seconds):
+        finding = Finding(Condition.UNABLE, found.times, f"the capture {found}")
+        if _spooled(settings, finding):
+            unable.told(state, name, found)
+    if patient:
+        log.info("the %s ends in %.0f s, to be started again", name, found.wait)
+        time.sleep(found.wait)

@@ -55,6 +55,8 @@ class Condition(StrEnum):
     LOSING = "losing"
     #: Events that were set aside in the period, because no collector takes them.
     REJECTED = "rejected"
+    #: Attempts to capture that failed, one after the other.
+    UNABLE = "unable"
     #: Events that were seen and not kept, because the capture ended at once.
     CUT = "cut"
     #: Seconds for which the disk refused events and the source was held back.
@@ -86,6 +88,7 @@ REMEDIES: MappingProxyType[Condition, str] = MappingProxyType(
         Condition.RULES: "look in the log of the engine which signatures it refuses",
         Condition.LOSING: "raise spool.max_bytes, or look why nothing is delivered",
         Condition.REJECTED: "the reasons stand in the file spool/rejected of the state directory",
+        Condition.UNABLE: "`schoolwacht-agent doctor` at the gateway says what to do",
         Condition.CUT: "look in the agent's log and the kernel's why the capture ended (killed for memory, power cut)",
         Condition.HELD: "make room on the disk, or look in the kernel's log what it says of it",
         Condition.RESTARTED: "look in the agent's log why it ended",

@@ -15,6 +15,7 @@ from schoolwacht_agent.evidence.store import Report as Evidence
 from schoolwacht_agent.health import Beat, Trouble, last_beat
 from schoolwacht_agent.indicators.command import describe
 from schoolwacht_agent.spool import Report, look
+from schoolwacht_agent.unable import REMEDY, read
 
 #: A part whose beat is older, in seconds, does not run.
 STALE = 30.0
@@ -29,6 +30,8 @@ class PartStatus(msgspec.Struct, frozen=True):
     figures: dict[str, int] = {}
     #: What it does not see or not keep, and what to do about it.
     troubles: list[Trouble] = []
+    #: Why it cannot work at all, since when and after how many attempts; empty if it can.
+    unable: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -48,7 +51,9 @@ class Status(msgspec.Struct, frozen=True):
         """What is wrong, in plain words; empty if nothing is."""
         found = []
         for name, part in ((CAPTURE, self.capture), (FORWARDER, self.forwarder)):
-            if not part.runs:
+            if part.unable:
+                found.append(f"the {name} {part.unable}: {REMEDY}")
+            elif not part.runs:
                 found.append(f"the {name} does not run")
             else:
                 found += [part.hindrance] if part.hindrance else []
@@ -113,12 +118,22 @@ def is_alive(beat: Beat, age: float) -> bool:
 
 
 def _part(state: Path, name: str) -> PartStatus:
-    found = last_beat(state, name)
+    found, cannot = last_beat(state, name), read(state, name)
     if found is None:
-        return PartStatus(runs=False)
+        return PartStatus(runs=False, unable=str(cannot) if cannot is not None else "")
     beat, age = found
     runs = is_alive(beat, age)
-    return PartStatus(runs, beat.since, beat.hindrance if runs else "", beat.figures, beat.troubles if runs else [])
+    # A beat after the last failure: it has worked since, and ended otherwise.
+    if cannot is not None and (runs or time.time() - age > cannot.last):
+        cannot = None
+    return PartStatus(
+        runs,
+        beat.since,
+        beat.hindrance if runs else "",
+        beat.figures,
+        beat.troubles if runs else [],
+        str(cannot) if cannot is not None else "",
+    )
 
 
 def _moment(moment: datetime | None) -> str:
