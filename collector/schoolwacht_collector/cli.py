@@ -36,6 +36,7 @@ from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School, Standpoint
+from schoolwacht_collector.rulebook import command as rulebook_command
 
 _DEFAULT = Path("/etc/schoolwacht/collector.toml")
 _EXAMPLES = """examples:
@@ -375,6 +376,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     letters.description, letters.epilog = redelivery_command.DESCRIPTION, redelivery_command.EXAMPLES
     redelivery_command.add_arguments(letters)
+    book = command("rulebook", rulebook_command.run, rulebook_command.SUMMARY, "rulebook update --dry-run")
+    book.description, book.epilog = rulebook_command.DESCRIPTION, rulebook_command.EXAMPLES
+    rulebook_command.add_arguments(book)
     command("doctor", _doctor, "say what keeps the collector from working", "doctor --config collector.toml")
     return parser
 

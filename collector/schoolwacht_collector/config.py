@@ -20,6 +20,7 @@ from schoolwacht_collector.expiry import RetentionSettings
 from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSettings
 from schoolwacht_collector.indicators.settings import IndicatorSettings
 from schoolwacht_collector.notify.webhook import WebhookSettings
+from schoolwacht_collector.rulebook.settings import RulebookSettings
 from schoolwacht_collector.tuning.settings import TriageSettings
 
 _MIB = 1 << 20
@@ -145,6 +146,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     retention: RetentionSettings = RetentionSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     triage: TriageSettings = TriageSettings()
+    rulebook: RulebookSettings = RulebookSettings()
 
     @property
     def state(self) -> Path:
@@ -155,6 +157,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def sqlite_directory(self) -> Path:
         """Where the SQLite store lies."""
         return Path(self.store.sqlite.directory) if self.store.sqlite.directory else self.state / "store"
+
+    @property
+    def rulebook_directory(self) -> Path:
+        """Where rule books are kept."""
+        return Path(self.rulebook.directory) if self.rulebook.directory else self.state / "rulebook"
 
     @property
     def dead_letters(self) -> Path:

@@ -44,6 +44,9 @@ from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
 from schoolwacht_collector.records import Agent
 from schoolwacht_collector.registry import Refusal, Registry
+from schoolwacht_collector.rulebook.errors import RulebookError
+from schoolwacht_collector.rulebook.serve import Desk
+from schoolwacht_collector.rulebook.shelf import Shelf
 from schoolwacht_collector.stamp import Bounds, Stamper
 
 #: Seconds that work may hold the loop before others get a turn.
@@ -117,6 +120,7 @@ class Intake:
         self._turns = Turns()
         self._gather = Gather(store.create)
         self.metrics = metrics or make()
+        self._desk = Desk(Shelf(settings.rulebook_directory))
         self._unsignalled = 0
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
@@ -125,6 +129,7 @@ class Intake:
         application = web.Application(middlewares=[problems], client_max_size=LIMITS.frame)
         application.router.add_post("/v1/batches", self.take)
         application.router.add_get("/v1/indicators", self.give)
+        application.router.add_get("/v1/rules", self.give_rules)
         application.router.add_get("/healthz", self.healthz)
         application.router.add_get("/readyz", self.readyz)
         return application
@@ -182,6 +187,18 @@ class Intake:
         except Refused as refused:
             return refused.response
         return answer(request, self._matching.offer)
+
+    async def give_rules(self, request: web.Request) -> web.Response:
+        """The rule book's bundle, for Suricata at the agents."""
+        try:
+            await self._known(request)
+            found = await self._desk.answer(request)
+        except Refused as refused:
+            return refused.response
+        except RulebookError as error:
+            _logger.warning("the rule book cannot be given out: %s", error)
+            return problem(503, "the rule book cannot be read", retry_after=RETRY_SECONDS)
+        return found or problem(404, "there is no rule book")
 
     async def _known(self, request: web.Request) -> Agent:
         try:
