@@ -232,6 +232,12 @@ class UplinkTable(_Table, frozen=True):
     ca_file: Annotated[
         str, Meta(description="PEM file of the authority that signs the collectors; empty: the system's.")
     ] = ""
+    client_certificate: Annotated[
+        str, Meta(description="PEM file with the agent's own certificate, where collectors ask for one.")
+    ] = ""
+    client_key: Annotated[
+        str, Meta(description="PEM file with the key of that certificate, without a password, mode 600.")
+    ] = ""
     verify: Annotated[
         bool, Meta(description="Check the collector's certificate; switch it off only in a laboratory.")
     ] = True
@@ -302,6 +308,10 @@ def check(settings: Settings) -> None:
                 raise ConfigError(f"no network: {error}", field=f"{setting}[{place}]") from error
     check_zones(settings.zones, settings.standpoint)
     check_minimise(settings.minimise)
+    uplink = settings.uplink
+    if bool(uplink.client_certificate) != bool(uplink.client_key):
+        given, other = ("certificate", "key") if uplink.client_certificate else ("key", "certificate")
+        raise ConfigError(f"is given without uplink.client_{other}", field=f"uplink.client_{given}")
     for place, url in enumerate(settings.uplink.collectors):
         _check_collector(url, f"uplink.collectors[{place}]", plain=settings.uplink.allow_plain_http)
 

@@ -307,7 +307,10 @@ async def post_frame(
 
 
 def tls_context(settings: UplinkTable) -> ssl.SSLContext:
-    """TLS 1.3, checked against the system's authorities or ``uplink.ca_file``. Raises ConfigError."""
+    """TLS 1.3, checked by the system's authorities or ``uplink.ca_file``, showing the agent's own certificate.
+
+    Raises ConfigError.
+    """
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
     except (OSError, ssl.SSLError) as error:
@@ -315,7 +318,20 @@ def tls_context(settings: UplinkTable) -> ssl.SSLContext:
             f"is no readable PEM file of certificates: {error}", path=settings.ca_file, field="uplink.ca_file"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if settings.client_certificate:
+        try:
+            context.load_cert_chain(settings.client_certificate, settings.client_key, password=_no_password)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"is no readable key of {settings.client_certificate}: {error}",
+                path=settings.client_key,
+                field="uplink.client_key",
+            ) from error
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _no_password() -> str:
+    raise ConfigError("is encrypted: give the key without a password", field="uplink.client_key")

@@ -41,6 +41,7 @@ from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.registry import Registry
+from schoolwacht_collector.tls import ServerTls
 from schoolwacht_collector.tuning.care import Care
 from schoolwacht_collector.tuning.judge import Judge
 from schoolwacht_console.site import make_site
@@ -61,6 +62,7 @@ class Collector:
     outbox: Outbox
     intake_url: str
     console_url: str | None
+    tls: ServerTls | None = None
 
 
 def make_store(settings: Settings) -> Store:
@@ -108,6 +110,7 @@ async def running(
     if init:
         await prepare(settings)
     key = await asyncio.to_thread(secret.load, settings.state)
+    tls = await asyncio.to_thread(ServerTls, settings.intake) if settings.intake.certificate else None
     targets = [*make_notifiers(settings), *notifiers]
     async with AsyncExitStack() as stack:
         store = make_store(settings)
@@ -172,8 +175,9 @@ async def running(
             field="intake.listen",
             idle=settings.intake.idle_seconds,
             stop=settings.intake.stop_seconds,
+            tls=tls.context if tls else None,
         )
-        yield Collector(settings, store, registry, matching, dead_letters, folder, outbox, intake_url, console_url)
+        yield Collector(settings, store, registry, matching, dead_letters, folder, outbox, intake_url, console_url, tls)
 
 
 def _watch(

@@ -104,6 +104,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 async def _until_stopped(settings: config.Settings) -> None:
     stopped = asyncio.Event()
+    reloads: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
@@ -114,9 +115,23 @@ async def _until_stopped(settings: config.Settings) -> None:
         _logger.info("agents deliver to %s", collector.intake_url)
         if collector.console_url is not None:
             _logger.info("the console is at %s", collector.console_url)
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(_reload(collector))))
         await stopped.wait()
         _logger.info("stopping: what was taken is stored first")
     _logger.info("stopped")
+
+
+async def _reload(collector: app.Collector) -> None:
+    """What a SIGHUP asks for: the certificates as they are now. The settings are read at start only."""
+    if collector.tls is None:
+        _logger.info("there is nothing to read again: the intake has no certificate")
+        return
+    try:
+        await asyncio.to_thread(collector.tls.reload)
+    except ConfigError as error:
+        _logger.error("the certificates of before stay: %s", error)  # noqa: TRY400 - a fault of the files, not of ours
+    else:
+        _logger.info("new connections get the certificate of %s", collector.settings.intake.certificate)
 
 
 def _migrate(options: argparse.Namespace) -> int:

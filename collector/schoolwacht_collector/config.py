@@ -55,6 +55,18 @@ class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     listen: Annotated[str, Meta(description="Address and port where agents deliver; port 0 takes a free one.")] = (
         "127.0.0.1:8443"
     )
+    certificate: Annotated[
+        str,
+        Meta(description="PEM file with the certificate for TLS, and those up to its authority; empty: plain HTTP."),
+    ] = ""
+    key: Annotated[str, Meta(description="PEM file with the key of that certificate, without a password.")] = ""
+    client_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file of the authority that signs agents; then each shows a certificate with its name, "
+            "besides its key. Empty: the key alone."
+        ),
+    ] = ""
     body_seconds: Annotated[
         float, Meta(gt=0, le=600, description="How long an agent may take to send one batch; then 408.")
     ] = 10.0
@@ -200,6 +212,7 @@ def check(settings: Settings, *, path: str = "configuration") -> Settings:
     """What no single setting can say: addresses, and settings that must fit each other. Raises ConfigError."""
     intake = address(settings.intake.listen, field="intake.listen", path=path)
     console = address(settings.console.listen, field="console.listen", path=path)
+    _check_tls(settings.intake, path)
     if settings.metrics.listen:
         address(settings.metrics.listen, field="metrics.listen", path=path)
     if not is_loopback(console.host):
@@ -232,6 +245,12 @@ def check(settings: Settings, *, path: str = "configuration") -> Settings:
         if name in names[:place]:
             raise ConfigError(f"the name {name} occurs twice", path=path, field=f"notify[{place}].name")
     return settings
+
+
+def _check_tls(intake: IntakeSettings, path: str) -> None:
+    for name, needs in (("key", "certificate"), ("certificate", "key"), ("client_ca", "certificate")):
+        if getattr(intake, name) and not getattr(intake, needs):
+            raise ConfigError(f"is given without intake.{needs}", path=path, field=f"intake.{name}")
 
 
 def address(text: str, *, field: str, path: str = "configuration") -> Address:

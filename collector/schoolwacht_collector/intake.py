@@ -3,13 +3,14 @@
 Promise: a verdict is given only after the store has answered, DELIVERED only for what is stored with all its signals.
 Nobody's bytes are read before the agent is known; what is held is bounded (:mod:`.admission`); a batch is decoded and
 matched in short steps, one batch at a time, so that the loop stays free for the others. Nothing here is inflated by
-the HTTP layer. Limits: no TLS yet; listen on loopback or behind a proxy that ends it.
+the HTTP layer. With mutual TLS (:mod:`.tls`) the name in an agent's certificate must be that of its key. Limits:
+without ``intake.certificate`` there is no TLS; listen on loopback then, or behind a proxy that ends it.
 
 ``/healthz`` and ``/readyz`` are for whoever watches the collector; :mod:`.offer` says more of the indicators.
 
-Answers: 200 with a reply; otherwise problem details: 400 no batch, 401 unknown key, 403 disabled agent, 408 slow body,
-413 too large, 415 wrong type, 429 too much at once, 503 the store or the line is not free. After 408, 429 and 503 the
-agent keeps the batch and sends it again (``Retry-After``).
+Answers: 200 with a reply; otherwise problem details: 400 no batch, 401 unknown key, 403 disabled agent or another's
+certificate, 408 slow body, 413 too large, 415 wrong type, 429 too much at once, 503 the store or the line is not free.
+After 408, 429 and 503 the agent keeps the batch and sends it again (``Retry-After``).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from schoolwacht_collector.rulebook.errors import RulebookError
 from schoolwacht_collector.rulebook.serve import Desk
 from schoolwacht_collector.rulebook.shelf import Shelf
 from schoolwacht_collector.stamp import Bounds, Stamper
+from schoolwacht_collector.tls import names_of
 
 #: Seconds that work may hold the loop before others get a turn.
 TURN = 0.003
@@ -114,6 +116,7 @@ class Intake:
         self._signals_created = signals_created
         self._ready = ready
         self._now = now
+        self._mutual = bool(settings.intake.client_ca)
         self._bounds = bounds_of(settings)
         self._flight = Flight(total=limits.flight_bytes, share=limits.agent_flight_bytes)
         self._room = Room(limits.prepared_events)
@@ -209,6 +212,9 @@ class Intake:
         if isinstance(agent, Refusal):
             status = 401 if agent is Refusal.UNKNOWN else 403
             raise Refused(problem(status, agent.value, close=True))
+        if self._mutual and agent.id not in _certified(request):
+            _logger.warning("%s delivers with a certificate of another name", agent.id)
+            raise Refused(problem(403, "the certificate is not this agent's", close=True))
         return agent
 
     async def _body(self, request: web.Request) -> bytes:
@@ -323,6 +329,12 @@ class Intake:
             while len(self._stampers) > _STAMPERS:
                 self._stampers.popitem(last=False)
         return stamper
+
+
+def _certified(request: web.Request) -> frozenset[str]:
+    """The names in the certificate that the client of this connection showed."""
+    certificate = None if request.transport is None else request.transport.get_extra_info("peercert")
+    return names_of(certificate or {})
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -14,7 +14,7 @@ import msgspec
 
 from schoolwacht.event import Dataset, Event
 from schoolwacht.wire import BATCH_TYPE, Reply, decode_reply, encode_batch, encode_event
-from schoolwacht_collector.config import LimitSettings, local
+from schoolwacht_collector.config import IntakeSettings, LimitSettings, local
 from schoolwacht_collector.dead_letters import DeadLetters
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
 from schoolwacht_collector.intake import Intake
@@ -24,6 +24,7 @@ from schoolwacht_collector.metrics import Metrics
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School, Standpoint
 from schoolwacht_collector.registry import Registry, enrol
+from schoolwacht_collector.tls import ServerTls
 
 EPOCH = "00000000000000aa"
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -77,20 +78,22 @@ async def serving(
     idle_seconds: float = 10.0,
     clock: list[datetime] | None = None,
     registry: Registry | None = None,
+    intake: IntakeSettings | None = None,
 ) -> AsyncIterator[Served]:
-    """An intake over an open store. ``clock[0]`` is its time (NOW)."""
+    """An intake over an open store. ``clock[0]`` is its time (NOW); ``intake`` says what TLS it has."""
     times = clock or [NOW]
     settings = local(directory)
     settings = msgspec.structs.replace(
         settings,
-        intake=msgspec.structs.replace(settings.intake, body_seconds=body_seconds, idle_seconds=idle_seconds),
+        intake=msgspec.structs.replace(intake or settings.intake, body_seconds=body_seconds, idle_seconds=idle_seconds),
         limits=limits or LimitSettings(),
     )
     known = registry or Registry(store)
     matching = Matching(store, past=None)
     await matching.load()
     letters = DeadLetters(settings.dead_letters, daily_bytes=settings.limits.dead_letter_bytes, days=30)
-    intake = Intake(
+    tls = ServerTls(settings.intake) if settings.intake.certificate else None
+    taker = Intake(
         settings,
         secret=SECRET,
         store=store,
@@ -100,10 +103,16 @@ async def serving(
         signals_created=lambda: served.nudges.append(times[0]),
         now=lambda: times[0],
     )
-    served = Served("", store, known, matching, letters, intake.metrics)
+    served = Served("", store, known, matching, letters, taker.metrics)
     async with AsyncExitStack() as stack:
         served.url = await listen(
-            stack, intake.application(), "127.0.0.1:0", field="intake.listen", idle=idle_seconds, stop=5.0
+            stack,
+            taker.application(),
+            "127.0.0.1:0",
+            field="intake.listen",
+            idle=idle_seconds,
+            stop=5.0,
+            tls=tls.context if tls else None,
         )
         yield served
 
