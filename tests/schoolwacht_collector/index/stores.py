@@ -35,7 +35,7 @@ async def sqlite(directory: Path, **settings: Any) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def elasticsearch(url: str, prefix: str, *, init: bool = False, **settings: Any) -> AsyncIterator[Store]:
     """An Elasticsearch store under a prefix of its own."""
-    store = STORES["elasticsearch"].make(ElasticsearchSettings(urls=(url,), prefix=prefix, **settings))
+    store = STORES["elasticsearch"].make(ElasticsearchSettings(prefix=prefix, **{"urls": (url,)} | settings))
     try:
         if init:
             await store.init()
