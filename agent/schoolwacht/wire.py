@@ -11,7 +11,8 @@ docs/wire.md describes the format for people; tests/schoolwacht/wire_golden.msgp
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Annotated, NamedTuple
 
@@ -115,13 +116,14 @@ _list_decoder = msgspec.msgpack.Decoder(list[Event])
 _raw_decoder = msgspec.msgpack.Decoder(RawBatch)
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _reply_decoder = msgspec.msgpack.Decoder(Reply)
+# One compressor a thread: none may be used by two at once.
+_own = threading.local()
 # The foreign errors that decoding hostile bytes can raise; RecursionError comes from nesting in skipped fields.
 _DECODE_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 
-def encode_event(event: Event) -> bytes:
-    """One event as MessagePack, the form in which the spool keeps it and a batch carries it."""
-    return _event_encoder.encode(event)
+#: One event as MessagePack, the form in which the spool keeps it and a batch carries it.
+encode_event: Callable[[Event], bytes] = _event_encoder.encode
 
 
 def decode_event(raw: bytes | memoryview) -> Event:
@@ -143,8 +145,9 @@ def encode_batch(epoch: str, sequences: Sequence[int], events: Sequence[bytes], 
         events: results of :func:`encode_event`; at most ``LIMITS.items``.
         level: zstd level; 3 saves 3 % of the bytes for 2 % of the whole way from EVE.
     """
-    batch = RawBatch(VERSION, epoch, list(sequences), [msgspec.Raw(raw) for raw in events])
-    return zstandard.ZstdCompressor(level=level).compress(_event_encoder.encode(batch))
+    # The events stand last and are encoded already: an empty batch less its empty list, and the list as it is.
+    head = _event_encoder.encode(RawBatch(VERSION, epoch, list(sequences), []))[:-1]
+    return _compressor(level).compress(b"".join((head, _list_head(len(events)), *events)))
 
 
 def decode_batch(frame: bytes) -> Decoded:
@@ -226,6 +229,21 @@ def _inflate(frame: bytes) -> bytes:
     if len(data) > LIMITS.inflated:
         raise WireError(f"frame inflates to more than {LIMITS.inflated} bytes")
     return data
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    """This thread's compressor of a level: to make one takes longer than to compress a small batch."""
+    made: dict[int, zstandard.ZstdCompressor] | None = getattr(_own, "compressors", None)
+    if made is None:
+        made = _own.compressors = {}
+    if level not in made:
+        made[level] = zstandard.ZstdCompressor(level=level)
+    return made[level]
+
+
+def _list_head(number: int) -> bytes:
+    """How the MessagePack array of so many items begins."""
+    return bytes((0x90 | number,)) if number < 16 else b"\xdc" + number.to_bytes(2, "big")
 
 
 def _list_of(raws: list[msgspec.Raw]) -> bytes:

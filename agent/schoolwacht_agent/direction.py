@@ -21,6 +21,9 @@ from schoolwacht_agent.config import DEFAULT_HOME
 CACHED = 65_536
 #: Version and value of an address.
 Number = tuple[int, int]
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_INTERNAL, _OUTBOUND = Direction.INTERNAL, Direction.OUTBOUND
+_INBOUND, _EXTERNAL = Direction.INBOUND, Direction.EXTERNAL
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -50,9 +53,9 @@ class Homes:
         # None: multicast or broadcast, which never leaves the network of its sender.
         reaches_inside = inside if target is None else target
         if inside:
-            event.network_direction = Direction.INTERNAL if reaches_inside else Direction.OUTBOUND
+            event.network_direction = _INTERNAL if reaches_inside else _OUTBOUND
         else:
-            event.network_direction = Direction.INBOUND if reaches_inside else Direction.EXTERNAL
+            event.network_direction = _INBOUND if reaches_inside else _EXTERNAL
 
     def _look_up(self, text: str) -> bool | None:
         number = number_of(text)

@@ -97,12 +97,13 @@ def frames(batches: list[list[bytes]], level: int) -> Iterator[bytes]:
     reader = Reader(Counters(), own_engine=True, health=False)
     for lines in batches:
         encoded: list[bytes] = []
-        for some in _chunks(lines):
+        for some in chunks(lines):
             encoded += [encode_event(event) for event in reader.events(some)]
         yield encode_batch(EPOCH, range(len(encoded)), encoded, level=level)
 
 
-def _chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
+def chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Lines as the agent reads them, CHUNK bytes at a time."""
     each = max(1, CHUNK * len(lines) // (sum(map(len, lines)) + len(lines)))
     for at in range(0, len(lines), each):
         yield lines[at : at + each]

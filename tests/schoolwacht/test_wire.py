@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from schoolwacht.wire import (
     LIMITS,
     SLICE,
     VERSION,
+    RawBatch,
     Reply,
     Verdict,
     decode_batch,
@@ -171,3 +173,22 @@ def test_a_reply_arrives() -> None:
 def test_a_reply_of_another_form_is_refused(data: bytes) -> None:
     with pytest.raises(WireError):
         decode_reply(data, items=1)
+
+
+@pytest.mark.parametrize("number", [0, 1, 15, 16, 2000])
+def test_a_batch_is_what_the_encoder_makes_of_its_parts(number: int) -> None:
+    encoded = [encode_event(event(place)) for place in range(number)]
+    parts = RawBatch(VERSION, EPOCH, list(range(number)), [msgspec.Raw(raw) for raw in encoded])
+    whole = msgspec.msgpack.encode(parts)
+    frame_made = encode_batch(EPOCH, range(number), encoded)
+    assert zstandard.ZstdDecompressor().decompress(frame_made) == whole
+
+
+def test_threads_that_encode_at_once_do_not_mix_their_batches() -> None:
+    def made(number: int) -> bool:
+        encoded = [encode_event(event(number + place)) for place in range(50)]
+        frames = {encode_batch(EPOCH, range(50), encoded) for _ in range(40)}
+        return len(frames) == 1 and decode_batch(frames.pop()).events == [event(number + place) for place in range(50)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(made, range(0, 400, 50)))

@@ -40,6 +40,8 @@ from schoolwacht_agent.behave.state import Ladder, Recent
 
 RULE = Rule("D18", "Beacon", "Minor", "Medium", "T1071.001", "command and control")
 _STARTS = 64
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_FLOW = Dataset.FLOW
 _OUT = frozenset({Direction.OUTBOUND, Direction.EXTERNAL})
 _TIMED = frozenset({53, 123})
 #: Calls after which it is seen whether they may be regular at all, and the variation above which they are not.
@@ -123,7 +125,7 @@ class Beacon:
 
     def see(self, event: Event) -> Iterable[Event]:
         """Signals that this flow completes; a TLS event tells the server name of the flow that ends later."""
-        if event.event_dataset is not Dataset.FLOW:
+        if event.event_dataset is not _FLOW:
             self._names.hear(event)
             return ()
         # A capture of a school whose networks nobody named has external conversations only.

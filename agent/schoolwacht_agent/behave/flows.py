@@ -66,5 +66,6 @@ def is_group(address: str) -> bool:
     return parsed.is_multicast or parsed.is_unspecified or address.endswith(".255")
 
 
+@lru_cache(maxsize=1_024)
 def _flags(text: str | None) -> int:
     return int(text, 16) if text else 0

@@ -36,6 +36,8 @@ from schoolwacht_agent.behave.state import Heaviest, Ladder, Recent
 
 RULE = Rule("D31", "Inbound flood", "Major", "Medium", "T1498", "denial of service")
 SLOT = 10
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_INBOUND = Direction.INBOUND
 _KEPT = 540
 _REFERENCE = 360
 #: Slots of quiet that a threshold can be founded on; without them it is ``_COLD`` times as high.
@@ -114,7 +116,7 @@ class _School:
             if flood is not None and slot > flood.last + _OVER:
                 self._flood = None
                 return (self._signal(event, flood, over=True), *self._count(event, slot))
-        if event.network_direction is not Direction.INBOUND or asked_for(event):
+        if event.network_direction is not _INBOUND or asked_for(event):
             return ()
         return self._count(event, slot)
 
@@ -143,7 +145,7 @@ class _School:
 
     def _count(self, event: Event, last: int) -> Iterator[Event]:
         packets = event.source_packets or 0
-        if event.network_direction is not Direction.INBOUND or not packets or asked_for(event):
+        if event.network_direction is not _INBOUND or not packets or asked_for(event):
             return
         self._targets.add(event.destination_ip or "", packets)
         self._sources.add(event.source_ip or "", packets)
@@ -217,7 +219,7 @@ class _School:
                 "state": "over" if over else "going on",
             },
         )
-        signal.network_direction, signal.destination_ip = Direction.INBOUND, target
+        signal.network_direction, signal.destination_ip = _INBOUND, target
         signal.source_ip, signal.source_mac = source if alone else None, None
         signal.network_transport = signal.network_protocol = None
         return signal

@@ -40,6 +40,8 @@ from schoolwacht_agent.behave.state import VALUES, Recent, Watch
 
 RULE = Rule("D27", "Look-alike domain", "Minor", "Medium", "T1566.002", "phishing")
 #: Words of logging in. With one of them, a name that is also an ordinary word means the one people log in at.
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_DNS, _TLS = Dataset.DNS, Dataset.TLS
 LOGIN_WORDS = frozenset(
     {
         "aanmelden", "aanmelding", "account", "accounts", "activate", "activatie", "activation", "activeer",
@@ -132,19 +134,19 @@ class LookAlike:
     def see(self, event: Event) -> Iterable[Event]:
         """Signals that this name completes."""
         dataset = event.event_dataset
-        if dataset is Dataset.DNS:
+        if dataset is _DNS:
             if event.dns_type != "query":
                 return ()
             name = event.dns_question_name
         else:
-            name = event.tls_client_server_name if dataset is Dataset.TLS else event.url_domain
+            name = event.tls_client_server_name if dataset is _TLS else event.url_domain
         if not name:
             return ()
         domain, below = split(name)
         if domain is None:
             return ()
         likeness = self._judge(domain)
-        if likeness is None and below is not None and dataset is not Dataset.DNS:
+        if likeness is None and below is not None and dataset is not _DNS:
             likeness = self._before(below, domain)
         return self._tell(event, domain, likeness) if likeness is not None else ()
 

@@ -30,6 +30,8 @@ from schoolwacht_agent.behave.state import Heaviest, Ladder, Recent
 RULE = Rule("D30", "Upload anomaly", "Minor", "Medium", "T1567", "exfiltration")
 #: Ports of STUN/TURN and of the media of Teams, Zoom and Meet over UDP.
 MEDIA_PORTS = frozenset({3478, 3479, 3480, 3481, *range(8801, 8811), *range(19302, 19310), *range(50000, 50060)})
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_OUTBOUND = Direction.OUTBOUND
 _SMALL = 10_000
 _REMEMBERED = 50_000_000
 _HOUR = 3600
@@ -76,7 +78,7 @@ class Upload:
     def see(self, event: Event) -> Iterable[Event]:
         """Signals that this flow completes."""
         sent = event.source_bytes
-        if sent is None or sent < _SMALL or event.network_direction is not Direction.OUTBOUND:
+        if sent is None or sent < _SMALL or event.network_direction is not _OUTBOUND:
             return ()
         if event.network_transport == "udp" and event.destination_port in MEDIA_PORTS:
             return ()

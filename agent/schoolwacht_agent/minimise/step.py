@@ -29,6 +29,8 @@ from schoolwacht_agent.minimise.sums import SumChanges, Sums
 #: Schools and periods whose pseudonyms are held at once; a path of more computes some anew.
 STATES = 1024
 IDLE_SECONDS = 60.0
+# Bound, because before Python 3.12 each look at a member of an enum is a call.
+_FULL, _SUMMARY = Level.FULL, Level.SUMMARY
 _PASSED = frozenset({Dataset.SIGNAL, Dataset.HEALTH, Dataset.SUMMARY, Dataset.SIGHTING, Dataset.EVIDENCE})
 _MINUTE = timedelta(minutes=1)
 #: So much earlier than the minute that runs is no late event but another clock.
@@ -136,10 +138,10 @@ class Minimise:
             level = levels.get(event.school_zone, default) if levels else default
             if dataset in SIGHTED:
                 see(event, level, state.pseudonyms, state.hosts)
-            if level is Level.FULL:
+            if level is _FULL:
                 state.event(event)
                 kept.append(event)
-            elif level is Level.SUMMARY and (early := sums.add(event, state.pseudonyms, state.hosts)):
+            elif level is _SUMMARY and (early := sums.add(event, state.pseudonyms, state.hosts)):
                 kept += early
         self._state = state
         if events and events[-1].timestamp < self._floor:

@@ -7,7 +7,7 @@ packet (``eve.py`` says which); a mapping passes ``turned=True`` to :func:`begin
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from socket import AF_INET6, inet_ntop, inet_pton
@@ -16,7 +16,7 @@ from typing import Any
 
 from schoolwacht.event import KEYWORD_MAX, LIST_MAX, TEXT_MAX, Dataset, Event, clip
 from schoolwacht_agent.sources.community import community_id
-from schoolwacht_agent.sources.suricata.record import Ether, Eve
+from schoolwacht_agent.sources.suricata.record import Eve
 from schoolwacht_agent.sources.transports import NUMBERS
 
 MODULE = "suricata"
@@ -29,6 +29,9 @@ _PROTOCOLS: MappingProxyType[str, str | None] = MappingProxyType(
 #: Transports of which Suricata's Community ID is the standard's, unless an address talks to itself.
 _ORDINARY = frozenset({"tcp", "udp", "sctp"})
 _ICMP = frozenset({"icmp", "ipv6-icmp"})
+# Not copy.copy, which takes as long again to find it.
+_copy: Callable[[Event], Event] = Event.__copy__  # type: ignore[attr-defined] # msgspec publishes no type
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def moment(text: str) -> datetime:
@@ -153,25 +156,21 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     when = datetime.fromisoformat(eve.timestamp)
     if when.tzinfo is not UTC:
         when = _in_utc(when)
-    if turned:
-        source, destination = address(eve.dest_ip), address(eve.src_ip)
-        source_port, destination_port = eve.dest_port, eve.src_port
+    ether = eve.ether
+    if ether is None:
+        first = last = None
     else:
-        source, destination = address(eve.src_ip), address(eve.dest_ip)
-        source_port, destination_port = eve.src_port, eve.dest_port
-    event = Event(when, dataset, MODULE)
-    event.source_ip, event.source_port = source, source_port
-    event.destination_ip, event.destination_port = destination, destination_port
-    event.network_transport = transport = _transport(eve.proto)
+        first = ether.src_mac or (ether.src_macs[0] if ether.src_macs else None)
+        last = ether.dest_mac or (ether.dest_macs[0] if ether.dest_macs else None)
+    ends, ordinary = _ends(eve.src_ip, eve.src_port, eve.dest_ip, eve.dest_port, eve.proto, first, last, turned)
+    event = _copy(ends)
+    event.timestamp, event.event_dataset = when, dataset
     if name is not None:
         event.network_protocol = name
-    if eve.community_id is not None:
-        ordinary = transport in _ORDINARY and source != destination
-        event.network_community_id = eve.community_id if ordinary else _standard_id(eve, transport)
-    if (one := source or destination) is not None:
-        event.network_type = "ipv6" if ":" in one else "ipv4"
-    if eve.ether is not None:
-        _link(event, eve.ether, turned=turned)
+    if ordinary:
+        event.network_community_id = eve.community_id
+    elif eve.community_id is not None:
+        event.network_community_id = _standard_id(eve, ends.network_transport)
     if eve.vlan:
         event.network_vlan_id = str(eve.vlan[0])
         if len(eve.vlan) > 1:
@@ -179,6 +178,31 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     if eve.icmp_type is not None:
         event.nsm_icmp_type, event.nsm_icmp_code = eve.icmp_type, eve.icmp_code
     return event
+
+
+# Most conversations have several events, and to copy one costs half of making it.
+@lru_cache(maxsize=2_048)
+def _ends(
+    first: str | None,
+    first_port: int | None,
+    last: str | None,
+    last_port: int | None,
+    proto: str | None,
+    first_mac: str | None,
+    last_mac: str | None,
+    turned: bool,
+) -> tuple[Event, bool]:
+    """What each event says of two ends, to be copied; and whether Suricata's Community ID of them is the standard's."""
+    if turned:
+        first, last, first_port, last_port = last, first, last_port, first_port
+        first_mac, last_mac = last_mac, first_mac
+    event = Event(_NEVER, Dataset.FLOW, MODULE)
+    event.source_ip, event.source_port, event.source_mac = address(first), first_port, mac(first_mac)
+    event.destination_ip, event.destination_port, event.destination_mac = address(last), last_port, mac(last_mac)
+    event.network_transport = clip(proto.lower()) if proto else None
+    if (one := event.source_ip or event.destination_ip) is not None:
+        event.network_type = "ipv6" if ":" in one else "ipv4"
+    return event, event.network_transport in _ORDINARY and event.source_ip != event.destination_ip
 
 
 def _standard_id(eve: Eve, transport: str | None) -> str | None:
@@ -201,16 +225,3 @@ def _standard_id(eve: Eve, transport: str | None) -> str | None:
     except (OSError, struct.error):
         # Text that only looks like an address, or a type that is no octet's.
         return eve.community_id
-
-
-def _link(event: Event, ether: Ether, *, turned: bool) -> None:
-    source = ether.src_mac or (ether.src_macs[0] if ether.src_macs else None)
-    destination = ether.dest_mac or (ether.dest_macs[0] if ether.dest_macs else None)
-    if turned:
-        source, destination = destination, source
-    event.source_mac, event.destination_mac = mac(source), mac(destination)
-
-
-@lru_cache(maxsize=1024)
-def _transport(name: str | None) -> str | None:
-    return clip(name.lower()) if name else None

@@ -71,3 +71,19 @@ def test_a_record_that_does_not_name_its_flow_whole_keeps_suricata_s(fields: dic
 def test_a_suricata_that_writes_no_ids_gets_none() -> None:
     events, _ = read(line("flow", {}), line("flow", {}, dest_ip=CLIENT))
     assert [event.network_community_id for event in events] == [None, None]
+
+
+def test_what_is_done_to_an_event_does_not_show_in_the_next_of_its_conversation() -> None:
+    first = one(line("flow", {}, app_proto="tls", vlan=[7], community_id=WRITTEN))
+    first.source_ip = "fd00::1"
+    second = one(line("flow", {}))
+    assert (second.source_ip, second.network_vlan_id, second.network_protocol) == (CLIENT, None, None)
+    assert second.network_community_id is None
+
+
+def test_the_same_ends_behind_other_link_addresses_are_told_apart() -> None:
+    there, here = (
+        one(line("flow", {}, ether={"src_mac": mac, "dest_mac": "02:00:00:00:00:09"}))
+        for mac in ("02:00:00:00:00:01", "02:00:00:00:00:02")
+    )
+    assert (there.source_mac, here.source_mac) == ("02-00-00-00-00-01", "02-00-00-00-00-02")
