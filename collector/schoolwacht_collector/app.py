@@ -27,6 +27,8 @@ from schoolwacht.errors import StoreError
 from schoolwacht_collector import metrics, secret
 from schoolwacht_collector.alerts import Folder
 from schoolwacht_collector.config import Settings, StoreName, check
+from schoolwacht_collector.correlate.job import Correlator
+from schoolwacht_collector.correlate.read import own_rules
 from schoolwacht_collector.dead_letters import DeadLetters
 from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index import STORES
@@ -40,6 +42,7 @@ from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
+from schoolwacht_collector.prevalence.count import Counter
 from schoolwacht_collector.registry import Registry
 from schoolwacht_collector.tls import ServerTls
 from schoolwacht_collector.tuning.care import Care
@@ -133,6 +136,11 @@ async def running(
         )
         judge = Judge(store)
         folder = Folder(store, on_change=outbox.nudge, judge=judge.judged)
+        counter = Counter(store)
+        correlator = Correlator(
+            store, await asyncio.to_thread(own_rules), on_raised=folder.nudge, counting_since=lambda: counter.begun
+        )
+        counter.on_change = correlator.seen
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
         leaders = _Leaders(
@@ -142,6 +150,8 @@ async def running(
             {
                 "hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run,
                 "care": Care(store, judge, settings.triage, on_change=outbox.nudge).run,
+                "prevalence": counter.run,
+                "correlation": correlator.run,
             },
         )
         stack.push_async_callback(jobs.stop)
@@ -161,7 +171,7 @@ async def running(
             registry=registry,
             matching=matching,
             dead_letters=dead_letters,
-            signals_created=folder.nudge,
+            signals_created=lambda: _nudge(folder, correlator),
             ready=lambda: {"leader": leadership.leading, "jobs": jobs.states() | leaders.jobs.states()},
         )
         _watch(intake, matching, dead_letters, leadership, (jobs, leaders.jobs))
@@ -221,6 +231,12 @@ class _Leaders:
             yield
         finally:
             await self.jobs.stop()
+
+
+def _nudge(folder: Folder, correlator: Correlator) -> None:
+    """Signals were stored."""
+    folder.nudge()
+    correlator.nudge()
 
 
 async def _console(stack: AsyncExitStack, settings: Settings, store: Store, gate: Gate) -> str:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from schoolwacht.event import Direction, clip
 from schoolwacht.identity import identify
 from schoolwacht_collector import tlp
+from schoolwacht_collector.correlate import sector
 from schoolwacht_collector.index.port import Row, Tally
 from schoolwacht_collector.records import Alert, AlertState
 from schoolwacht_collector.score import severity_of
@@ -98,6 +99,7 @@ def begin(signal: Row, *, since: datetime | None, previous: Alert | None) -> Ale
         tlp=signal.get("threat.indicator.marking.tlp"),
         examples=(signal["event.id"],),
         retro=_is_retro(signal),
+        **sector.facts([signal]),
     )
 
 
@@ -106,7 +108,7 @@ def fold(alert: Alert, evidence: Evidence, *, now: datetime) -> Alert | None:
     tally = evidence.tally
     score = max(alert.score, evidence.score)
     folded = replace(
-        alert,
+        sector.grown(alert, evidence.newest),
         count=max(alert.count, tally.number),
         first=min(alert.first, tally.first),
         last=max(alert.last, tally.last),
@@ -131,7 +133,9 @@ def end_of(alert: Alert) -> datetime | None:
 
 
 def title(signal: Row) -> str:
-    """One line in plain English: what, and which host of the school."""
+    """One line in plain English: what, and which host of the school; or at how many schools."""
+    if sector.is_sector(signal):
+        return sector.title(signal)
     what = signal.get("rule.name", "Unnamed rule")
     if value := signal.get("threat.indicator.name"):
         what = f"{what} {value}"

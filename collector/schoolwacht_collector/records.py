@@ -81,6 +81,13 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
     snoozed_until: datetime | None = field(default=None, name="alert.snoozed_until")
     #: Whether all its signals were found by a look back (an indicator that came after the traffic).
     retro: bool = field(default=False, name="alert.retro")
+    #: Of an alert of the sector: how many schools and boards, which (as many as are kept), and a query for the signals
+    #: that it is made of. Its own ``board`` and ``school`` are empty.
+    school_count: int = field(default=0, name="alert.school_count")
+    board_count: int = field(default=0, name="alert.board_count")
+    schools: tuple[str, ...] = field(default=(), name="alert.schools")
+    boards: tuple[str, ...] = field(default=(), name="alert.boards")
+    members: str | None = field(default=None, name="alert.members")
     #: Who changed the state last, when and why.
     changed_by: str | None = field(default=None, name="alert.changed_by")
     changed_at: datetime | None = field(default=None, name="alert.changed_at")
@@ -246,6 +253,14 @@ class Audit(Struct, frozen=True, omit_defaults=True, kw_only=True):
     detail: str = field(default="", name="audit.detail")
 
 
+class PrevalenceBucket(Struct, frozen=True, kw_only=True):
+    """Some values with when and at how many schools they were seen (:mod:`.prevalence.buckets`)."""
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    values: str = field(name="prevalence.values")
+
+
 #: Which struct a kind of record is.
 RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
     {
@@ -258,5 +273,6 @@ RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
         Kind.TUNING: Tuning,
         Kind.TEST: RegisteredTest,
         Kind.AUDIT: Audit,
+        Kind.PREVALENCE: PrevalenceBucket,
     }
 )

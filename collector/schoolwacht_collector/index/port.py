@@ -39,6 +39,7 @@ class Kind(StrEnum):
     TUNING = "tuning"
     TEST = "test"
     AUDIT = "audit"
+    PREVALENCE = "prevalence"
 
 
 DOCUMENTS = frozenset({Kind.EVENT, Kind.SIGNAL})

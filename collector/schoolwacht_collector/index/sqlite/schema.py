@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS {table}_token (
 _SIGNAL_INDEXES = """
 CREATE INDEX IF NOT EXISTS signal_ingested ON signal (ingested);
 CREATE INDEX IF NOT EXISTS signal_key ON signal (key, ts);
+CREATE INDEX IF NOT EXISTS event_dataset ON event (dataset, ingested);
 """
 _RECORD_TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
