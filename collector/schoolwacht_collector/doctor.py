@@ -22,6 +22,7 @@ from schoolwacht.errors import ConfigError, SchoolwachtError
 from schoolwacht_collector import redelivery, secret
 from schoolwacht_collector.app import make_notifiers, make_store
 from schoolwacht_collector.config import Settings, StoreName, address
+from schoolwacht_collector.index.elasticsearch import ElasticsearchStore
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.index.sqlite import files
 from schoolwacht_collector.query.ast import All
@@ -56,6 +57,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("state", _state),
         ("secret", _secret),
         ("store", _store),
+        ("cluster", _cluster),
         ("files", _files),
         ("dead letters", _letters),
         ("ports", _ports),
@@ -110,6 +112,18 @@ async def _store(settings: Settings) -> list[Finding]:
         await store.close()
 
 
+async def _cluster(settings: Settings) -> list[Finding]:
+    if settings.store.kind is not StoreName.ELASTICSEARCH:
+        return []
+    store = make_store(settings)
+    assert isinstance(store, ElasticsearchStore)
+    try:
+        traits = await store.traits()
+    finally:
+        await store.close()
+    return [Finding(each.subject, Level.OK if each.good else Level.WARNING, each.detail) for each in traits]
+
+
 async def _files(settings: Settings) -> list[Finding]:
     if settings.store.kind is not StoreName.SQLITE or not settings.sqlite_directory.is_dir():
         return []
@@ -118,7 +132,7 @@ async def _files(settings: Settings) -> list[Finding]:
 
 def _day_files(directory: Path) -> list[Finding]:
     found = [
-        Finding("files", Level.FAULT, f"{path} is damaged ({fault}): no search that reaches that day works; {_MEND}")
+        Finding("files", Level.FAULT, f"{path} is damaged ({fault}): searches leave that day out; {_MEND}")
         for path, fault in files.damaged(directory, seconds=_CHECK_SECONDS)
     ]
     found += [

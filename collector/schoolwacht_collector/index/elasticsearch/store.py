@@ -23,6 +23,7 @@ from schoolwacht.wire import Verdict
 from schoolwacht_collector.index import documents, pages
 from schoolwacht_collector.index.elasticsearch import bulk, client, health, schema, templates
 from schoolwacht_collector.index.elasticsearch.pace import Flight, Pace
+from schoolwacht_collector.index.elasticsearch.probe import Trait, probe
 from schoolwacht_collector.index.elasticsearch.searching import page_body, tally_body
 from schoolwacht_collector.index.port import DOCUMENTS, Health, Kind, Outcome, Page, Search, Tally, Versioned
 from schoolwacht_collector.index.settings import ElasticsearchSettings
@@ -107,6 +108,10 @@ class ElasticsearchStore:
             return await health.look(self._client, self._prefix)
         except client.FAULTS as error:
             return Health(writable=False, detail=client.fault(error))
+
+    async def traits(self) -> list[Trait]:
+        """What the cluster has and how it stands, for ``doctor``."""
+        return await probe(self._client, self._settings)
 
     async def create(self, events: Sequence[Event]) -> list[Outcome]:
         """See :meth:`.port.Store.create`."""
