@@ -11,6 +11,7 @@ import pytest
 from schoolwacht.config import settings
 from schoolwacht_agent.config import Settings as AgentSettings
 from schoolwacht_collector.config import Settings as CollectorSettings
+from tests.bench import capacity
 from tests.parts import ROOT
 
 DOCS = ROOT / "docs"
@@ -27,6 +28,13 @@ def generator() -> ModuleType:
 
 def test_the_generated_tables_are_what_the_code_says() -> None:
     assert generator().stale_pages() == []
+
+
+def test_the_capacity_is_what_the_model_says() -> None:
+    page = (DOCS / "capacity.md").read_text("utf-8")
+
+    assert capacity.inputs_table() in page, "python -m tests.bench.capacity"
+    assert capacity.needs_table() in page, "python -m tests.bench.capacity"
 
 
 @pytest.mark.parametrize("tree", [AgentSettings, CollectorSettings])
