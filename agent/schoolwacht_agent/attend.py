@@ -14,12 +14,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from schoolwacht.account import Account
 from schoolwacht.event import Event
 from schoolwacht_agent.health import Beats, Condition, Finding, Health, said
 from schoolwacht_agent.shed import Shed
 from schoolwacht_agent.sight import Sight
 from schoolwacht_agent.sources.port import Source
-from schoolwacht_agent.spool import Report, look
+from schoolwacht_agent.spool import Report, account, look
 from schoolwacht_agent.standpoint.port import Standpoint
 
 log = logging.getLogger(__name__)
@@ -127,7 +130,8 @@ class Attendant:
         troubles = [*self._open.values(), *self._standpoint.troubles()]
         self._open = dict(self._now)
         figures = self._standpoint.figures() | self._shed.figures() | self._figures()
-        return self._health.events(self._spooled(), troubles=troubles, figures=figures)
+        self._beat("")
+        return self._health.events(self._spooled(), troubles=troubles, figures=figures, account=self._account())
 
     def _beat(self, hindrance: str) -> None:
         counters = self._source.counters
@@ -142,6 +146,13 @@ class Attendant:
             shed=sum(self._shed.counts.values()),
             unknown=self._standpoint.figures().get("unknown.events", 0),
         )
+
+    def _account(self) -> Account | None:
+        with suppress(OSError):
+            found = account(self._spool)
+            shed = {run: count for run, count in self._beats.runs("shed").items() if count}
+            return None if found is None else replace(found, shed=shed)
+        return None
 
     def _spooled(self) -> Report | None:
         with suppress(OSError):

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from schoolwacht.event import Dataset, Event
+from schoolwacht.account import DETAIL, Account, encode_account
+from schoolwacht.event import LIST_MAX, Dataset, Event
 from schoolwacht_agent.sources.port import Counters
 from schoolwacht_agent.spool import Report
 
@@ -125,7 +126,12 @@ class Health:
         self._held += seconds
 
     def events(
-        self, report: Report | None, *, troubles: Sequence[Finding] = (), figures: Mapping[str, int] | None = None
+        self,
+        report: Report | None,
+        *,
+        troubles: Sequence[Finding] = (),
+        figures: Mapping[str, int] | None = None,
+        account: Account | None = None,
     ) -> list[Event]:
         """The health events of the period since the last call.
 
@@ -133,12 +139,17 @@ class Health:
             report: of the spool.
             troubles: what else is wrong, found elsewhere.
             figures: totals of other parts, by name.
+            account: of the spool, for the collector's ledger.
         """
         findings = [*self._findings(report), *troubles]
         self._report, self._held = report or self._report, 0.0
         now = datetime.now(UTC)
         first, *others = findings or [Finding(Condition.OK, 0.0, "the agent works")]
-        return [self._totals(now, first, report, figures or {}), *(said(finding, now) for finding in others)]
+        totals = self._totals(now, first, report, figures or {})
+        if account is not None:
+            others_of_it = list((totals.nsm_detail or {}).items())[: LIST_MAX - 1]
+            totals.nsm_detail = {DETAIL: encode_account(account), **dict(others_of_it)}
+        return [totals, *(said(finding, now) for finding in others)]
 
     def _findings(self, report: Report | None) -> list[Finding]:
         found = []
@@ -236,8 +247,16 @@ class Beats:
 
     def __init__(self, state: Path, part: str) -> None:
         self._path = beat_path(state, part)
+        last = last_beat(state, part)
+        #: What this part said last in its life before this one.
+        self.before = None if last is None else last[0]
         self._beat = Beat(part, os.getpid(), datetime.now(UTC))
         self._due = 0.0
+
+    def runs(self, figure: str) -> dict[str, int]:
+        """A figure of this life and of the one before, by when they began: the last beat is as good as a report."""
+        lives = [self._beat] if self.before is None else [self.before, self._beat]
+        return {life.since.isoformat(): life.figures.get(figure, 0) for life in lives}
 
     def beat(
         self,

@@ -29,7 +29,7 @@ from schoolwacht_agent.spool.format import Lane
 from schoolwacht_agent.spool.pack import Packed, pack
 from schoolwacht_agent.spool.reader import Item, Portion, Reader
 from schoolwacht_agent.spool.rejected import SetAside
-from schoolwacht_agent.spool.report import Report, look
+from schoolwacht_agent.spool.report import Report, account, look
 from schoolwacht_agent.spool.writer import Writer
 
-__all__ = ["Item", "Lane", "Packed", "Portion", "Reader", "Report", "SetAside", "Writer", "look", "pack"]
+__all__ = ["Item", "Lane", "Packed", "Portion", "Reader", "Report", "SetAside", "Writer", "account", "look", "pack"]

@@ -1,7 +1,7 @@
 """What a spool holds and has lost, from its files: for health events, ``status`` and ``doctor``.
 
-Reads without a lock while others work, so that figures may be a moment apart. It reads names and the three small
-state files, no events.
+Reads without a lock while others work, so that figures of :func:`look` may be a moment apart; those of
+:func:`account` belong together. It reads names and the three small state files, no events.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from schoolwacht.account import Account, Totals
 from schoolwacht_agent.spool.disk import Disk, RealDisk
 from schoolwacht_agent.spool.format import Lane
 from schoolwacht_agent.spool.recover import segments
 from schoolwacht_agent.spool.slots import Cursor, Head, Ledger, Place, cursor_slots, head_slots, ledger_slots
+
+#: Looks at files that change all the time before it gives up.
+_ATTEMPTS = 50
 
 
 class LaneReport(msgspec.Struct, frozen=True):
@@ -66,6 +70,33 @@ def look(directory: Path, *, disk: Disk | None = None) -> Report | None:
     )
 
 
+def account(directory: Path, *, disk: Disk | None = None) -> Account | None:
+    """All totals of a spool at one moment; None where there is none, or where it never stands still. Raises OSError.
+
+    Nothing is locked: the files are read again until nothing has changed meanwhile.
+    """
+    disk = disk if disk is not None else RealDisk(directory)
+    slots = (ledger_slots(disk), cursor_slots(disk), head_slots(disk))
+    for _ in range(_ATTEMPTS):
+        ledger, cursor, head = (slot.read() for slot in slots)
+        if not isinstance(ledger, Ledger):
+            return None
+        assert cursor is None or isinstance(cursor, Cursor)
+        ordinals = head.state.ordinals if isinstance(head, Head) else (0, 0)
+        found = totals(disk, ledger, cursor or Cursor(), ordinals)
+        if (ledger, cursor, head) == tuple(slot.read() for slot in slots):
+            return Account(ledger.epoch, found, ledger.base or Totals(), ledger.parent)
+    return None
+
+
+def totals(disk: Disk, ledger: Ledger, cursor: Cursor, ordinals: tuple[int, int]) -> Totals:
+    """The totals that follow from the state files; ``ordinals`` are how many events each lane ever got."""
+    waiting = [_waiting(disk, lane, ledger, ordinals[lane], cursor.places[lane]) for lane in Lane]
+    lost = [_lost(ledger.lost[lane], cursor.places[lane]) for lane in Lane]
+    reasons = {name: sum(lane.get(name, 0) for lane in lost) for name in ("expired", "evicted", "corrupt", "unfit")}
+    return Totals(ordinals, (waiting[0], waiting[1]), cursor.delivered, cursor.rejected, **reasons)
+
+
 class _Standing(NamedTuple):
     size: int
     first: int | None
@@ -77,13 +108,17 @@ def _standing(disk: Disk, lane: Lane, ledger: Ledger) -> _Standing:
 
 
 def _lane(disk: Disk, lane: Lane, ledger: Ledger, head: Head | None, place: Place) -> LaneReport:
-    size, first = _standing(disk, lane, ledger)
-    floor = ledger.floors[lane]
-    waiting = sum(held.segment > floor.segment for held in place.held)
-    if head is not None:
-        start = place.ordinal if place.ordinal >= 0 else (first or 0)
-        waiting += max(0, head.state.ordinals[lane] - max(start, floor.ordinal))
+    size, _ = _standing(disk, lane, ledger)
+    waiting = _waiting(disk, lane, ledger, head.state.ordinals[lane] if head is not None else 0, place)
     return LaneReport(size, waiting, _lost(ledger.lost[lane], place))
+
+
+def _waiting(disk: Disk, lane: Lane, ledger: Ledger, end: int, place: Place) -> int:
+    """Events of a lane that are not settled, out of ``end`` that it ever got."""
+    floor = ledger.floors[lane]
+    held = sum(one.segment > floor.segment for one in place.held)
+    start = place.ordinal if place.ordinal >= 0 else (_standing(disk, lane, ledger).first or 0)
+    return held + max(0, end - max(start, floor.ordinal))
 
 
 def _lost(dropped: dict[str, int], place: Place) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from schoolwacht.account import Totals
 from schoolwacht_agent.spool.disk import Disk
 from schoolwacht_agent.spool.format import FORMAT, State
 
@@ -49,13 +50,18 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The life of the spool, and what the writer had to drop: ``lost[lane][reason]``."""
+    """The life of the spool, and what the writer had to drop: ``lost[lane][reason]``.
+
+    ``base`` is where all totals stood when the epoch began, ``parent`` the epoch that the spool is a copy of.
+    """
 
     epoch: str
     inode: int
     floors: tuple[Floor, Floor] = (Floor(), Floor())
     lost: tuple[dict[str, int], dict[str, int]] = ({}, {})
     format: int = FORMAT
+    base: Totals | None = None
+    parent: str = ""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):

@@ -21,6 +21,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from schoolwacht.account import Totals
 from schoolwacht.errors import SpoolError
 from schoolwacht.event import Event
 from schoolwacht_agent.spool.disk import Appending, Disk, RealDisk
@@ -37,6 +38,7 @@ from schoolwacht_agent.spool.format import (
 )
 from schoolwacht_agent.spool.pack import Packed, pack
 from schoolwacht_agent.spool.recover import Tail, recover, segments
+from schoolwacht_agent.spool.report import totals
 from schoolwacht_agent.spool.slots import (
     Bound,
     Cursor,
@@ -210,7 +212,7 @@ class Writer:
         self._state, self._tail, self._void_signals = recovered.state, recovered.tail, recovered.void_signals
         self._bounds = list(recovered.bounds)
         certain = recovered.certain and not self._is_behind(cursor)
-        self._ledger = self._live_ledger(ledger, certain=certain)
+        self._ledger = self._live_ledger(ledger, cursor, certain=certain)
         self._next_number = 1 + max(self._numbers(head, cursor))
         # On the disk, so that signals of a first transaction that is cut short are not taken for what is left of many.
         self._publish(sync=True)
@@ -220,7 +222,7 @@ class Writer:
             except SpoolError as error:
                 log.warning("%s; trying again with the next events", error)
 
-    def _live_ledger(self, ledger: Ledger | None, *, certain: bool) -> Ledger:
+    def _live_ledger(self, ledger: Ledger | None, cursor: Cursor | None, *, certain: bool) -> Ledger:
         inode = self._disk.inode(self._ledgers.path)
         if ledger is not None and ledger.format > FORMAT:
             raise SpoolError(
@@ -228,15 +230,23 @@ class Writer:
                 path=str(self._directory),
             )
         if ledger is not None and ledger.inode == inode and certain:
+            if ledger.base is None:  # of a version that kept no accounts
+                ledger = replace(ledger, base=self._totals(ledger, cursor))
             # Again, because its last sync may have failed before the last process ended.
             self._ledgers.write(ledger, sync=True, twice=True)
             return ledger
         fresh = ledger is None or ledger.inode == inode
         epoch = secrets.token_hex(8)
         log.info("the spool in %s begins epoch %s%s", self._directory, epoch, "" if fresh else ": it is a copy")
+        parent = ledger.epoch if ledger is not None else ""
         ledger = Ledger(epoch, inode) if ledger is None else replace(ledger, epoch=epoch, inode=inode)
+        ledger = replace(ledger, base=self._totals(ledger, cursor), parent=parent)
         self._ledgers.write(ledger, sync=True, twice=True)
         return ledger
+
+    def _totals(self, ledger: Ledger, cursor: Cursor | None) -> Totals:
+        ordinals = (self._tail.state if self._tail is not None else self._state).ordinals
+        return totals(self._disk, ledger, cursor or Cursor(), ordinals)
 
     def _is_behind(self, cursor: Cursor | None) -> bool:
         """Whether the reader has passed events of which no file knows; then no old number may be given again."""
