@@ -38,6 +38,7 @@ from schoolwacht_collector.indicators.hunt import Hunter
 from schoolwacht_collector.intake import Intake, bounds_of
 from schoolwacht_collector.jobs import RUNNING, Jobs
 from schoolwacht_collector.lease import Leadership
+from schoolwacht_collector.ledger_job import Ledgers
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
@@ -148,6 +149,7 @@ async def running(
             outbox,
             Expiry(store, settings.retention),
             {
+                "ledgers": Ledgers(store).run,
                 "hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run,
                 "care": Care(store, judge, settings.triage, on_change=outbox.nudge).run,
                 "prevalence": counter.run,
@@ -157,6 +159,7 @@ async def running(
         stack.push_async_callback(jobs.stop)
         jobs.start("indicators", matching.run)
         jobs.start("counts", registry.run)
+        jobs.start("ledger counts", registry.counts.run)
         jobs.start("leader", lambda: leadership.run(leaders.working))
         dead_letters = DeadLetters(
             settings.dead_letters,
@@ -252,6 +255,7 @@ async def _console(stack: AsyncExitStack, settings: Settings, store: Store, gate
 
 async def _flush(registry: Registry) -> None:
     try:
+        await registry.counts.flush()
         await registry.flush()
     except StoreError as error:
         _logger.warning("what the agents delivered in the last seconds is not counted: %s", error)

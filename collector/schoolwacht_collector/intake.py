@@ -251,7 +251,14 @@ class Intake:
                 MOST,
             )
         rejected = result.verdicts.count(Verdict.REJECTED)
-        self._registry.note(agent.id, stored=result.created, rejected=rejected, version=version, now=self._now())
+        self._registry.note(
+            agent.id,
+            stored=result.created,
+            delivered=result.verdicts.count(Verdict.DELIVERED),
+            rejected=rejected,
+            version=version,
+            now=self._now(),
+        )
         retry = RETRY_SECONDS if Verdict.RETRY in result.verdicts else None
         return Reply(VERSION, result.verdicts, result.reasons, retry)
 

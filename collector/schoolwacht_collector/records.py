@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from schoolwacht.account import Totals
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.port import Kind
 
@@ -158,6 +159,60 @@ class Agent(Struct, frozen=True, omit_defaults=True, kw_only=True):
     rejected: int = field(default=0, name="agent.rejected")
 
 
+class Said(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What an agent said of one epoch of its spool: the furthest report of each day, and when reports arrived."""
+
+    epoch: str
+    parent: str = ""
+    base: Totals = Totals()
+    first: datetime
+    last: datetime
+    days: dict[str, Totals] = {}
+
+
+class Shed(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one run of an agent's capture did not keep: the running total by day."""
+
+    run: str
+    days: dict[str, int] = {}
+
+
+class Counted(Struct, frozen=True, omit_defaults=True):
+    """What one run of a collector counted of an agent on a day: items new in the store, acknowledged, rejected."""
+
+    stored: int = 0
+    delivered: int = 0
+    rejected: int = 0
+
+
+class Tallied(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A day of an agent as collectors counted it, by run; ``found``: its events in the store, if they were counted."""
+
+    day: str
+    runs: dict[str, Counted] = {}
+    found: int = 0
+
+
+class Ledger(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An agent's ledger: its reports and the collectors' counts of the last days (:mod:`.ledger`). ``id`` is its name.
+
+    ``difference`` events are not accounted for, ``since`` then; ``accepted`` is what a person has looked into.
+    """
+
+    id: str
+    timestamp: datetime = field(name="@timestamp")
+    board: str = field(name="organization.id")
+    agent: str = field(name="observer.name")
+    difference: int = field(default=0, name="ledger.difference")
+    since: datetime | None = field(default=None, name="ledger.since")
+    accepted: int = field(default=0, name="ledger.accepted")
+    accepted_by: str | None = field(default=None, name="ledger.accepted_by")
+    reason: str | None = field(default=None, name="ledger.reason")
+    said: tuple[Said, ...] = field(default=(), name="ledger.said")
+    shed: tuple[Shed, ...] = field(default=(), name="ledger.shed")
+    counted: tuple[Tallied, ...] = field(default=(), name="ledger.counted")
+
+
 class Indicator(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A value that the CERT knows as bad. ``id`` is derived from type and value; ``board`` is empty: sector-wide."""
 
@@ -274,5 +329,6 @@ RECORDS: MappingProxyType[Kind, type[Struct]] = MappingProxyType(
         Kind.TEST: RegisteredTest,
         Kind.AUDIT: Audit,
         Kind.PREVALENCE: PrevalenceBucket,
+        Kind.LEDGER: Ledger,
     }
 )

@@ -24,6 +24,7 @@ import msgspec
 
 from schoolwacht.errors import ConfigError, Conflict, StoreError
 from schoolwacht_collector.index.port import Kind, Store
+from schoolwacht_collector.ledger_counts import Counts
 from schoolwacht_collector.records import Agent, School, Standpoint
 
 #: Seconds that a registration is believed without asking the store.
@@ -153,6 +154,8 @@ class Registry:
     """The registrations as one collector sees them. ``clock`` gives monotonic seconds."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+        #: What was counted, for the agents' ledgers.
+        self.counts = Counts(store)
         self._store = store
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -172,8 +175,26 @@ class Registry:
             return Refusal.UNKNOWN
         return agent if agent.enabled else Refusal.DISABLED
 
-    def note(self, agent: str, *, stored: int, rejected: int, version: str | None, now: datetime) -> None:
-        """Count what an agent delivered; :meth:`flush` writes it."""
+    def note(
+        self,
+        agent: str,
+        *,
+        stored: int,
+        rejected: int,
+        version: str | None,
+        now: datetime,
+        delivered: int | None = None,
+    ) -> None:
+        """Count what an agent delivered; :meth:`flush` writes it.
+
+        ``stored`` items were new, ``delivered`` were acknowledged (None: none but the new ones).
+        """
+        self.counts.note(
+            agent, stored=stored, delivered=stored if delivered is None else delivered, rejected=rejected, now=now
+        )
+        self._noted(agent, stored=stored, rejected=rejected, version=version, now=now)
+
+    def _noted(self, agent: str, *, stored: int, rejected: int, version: str | None, now: datetime) -> None:
         entry = self._delivered.get(agent)
         if entry is None:
             entry = self._delivered[agent] = Delivered(now)
@@ -192,7 +213,7 @@ class Registry:
                 del taken[name]
         finally:
             for name, entry in taken.items():
-                self.note(
+                self._noted(
                     name, stored=entry.stored, rejected=entry.rejected, version=entry.version, now=entry.last_seen
                 )
 

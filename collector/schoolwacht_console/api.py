@@ -17,23 +17,24 @@ from msgspec import Struct
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.indicators.seen import Sightings, at_schools, sightings_of
-from schoolwacht_collector.records import Agent, Alert, AlertState, Indicator, RegisteredTest, Severity, Tuning
+from schoolwacht_collector.records import Alert, AlertState, Indicator, RegisteredTest, Severity, Tuning
 from schoolwacht_collector.tuning.report import TestReport
-from schoolwacht_console import hush, lookup
+from schoolwacht_console import hush, ledgers, lookup
 from schoolwacht_console.body import JSON, body_of
 from schoolwacht_console.context import CONSOLE, choice, page_size, time_window
 from schoolwacht_console.lookup import AlertFilter
 from schoolwacht_console.problem import Problem
 from schoolwacht_console.shapes import (
+    Acceptance,
     Added,
     Agents,
-    AgentView,
     Alerts,
     AlertStory,
     Ending,
     Found,
     Indicators,
     IndicatorStory,
+    LedgerView,
     NewIndicators,
     NewTest,
     NewTuning,
@@ -141,7 +142,30 @@ async def list_agents(request: web.Request) -> Agents:
         limit=page_size(request, lookup.PAGE),
         after=request.query.get("after") or None,
     )
-    return Agents([_view(agent) for agent in found.agents], found.next)
+    missing = await ledgers.unbalanced(console.store, console.scope, [agent.id for agent in found.agents])
+    return Agents([ledgers.view_of(agent, missing.get(agent.id)) for agent in found.agents], found.next)
+
+
+async def show_ledger(request: web.Request) -> LedgerView:
+    """What an agent saw, kept and sent by day, what became of it, and what is not accounted for."""
+    console = request.app[CONSOLE]
+    return _there(await ledgers.show(console.store, console.scope, request.match_info["id"]))
+
+
+async def accept_ledger(request: web.Request) -> LedgerView:
+    """Take what is missing in an agent's ledger as looked into, with the reason."""
+    console = request.app[CONSOLE]
+    given = await body_of(request, Acceptance)
+    name = request.match_info["id"]
+    return _there(
+        await ledgers.accept(console.store, console.scope, name, reason=given.reason, by=given.by or API_USER)
+    )
+
+
+def _there(view: LedgerView | None) -> LedgerView:
+    if view is None:
+        raise Problem(404, "there is no agent of that name")
+    return view
 
 
 async def list_indicators(request: web.Request) -> Indicators:
@@ -234,6 +258,8 @@ ENDPOINTS = (
     Endpoint("POST", "/tests", hush.add_test, RegisteredTest, body=NewTest),
     Endpoint("GET", "/tests/{id}/report", hush.report_test, TestReport),
     Endpoint("GET", "/agents", list_agents, Agents, (_QUERY, *_PAGING)),
+    Endpoint("GET", "/agents/{id}/ledger", show_ledger, LedgerView),
+    Endpoint("POST", "/agents/{id}/ledger/accept", accept_ledger, LedgerView, body=Acceptance),
     Endpoint("GET", "/indicators", list_indicators, Indicators, (_QUERY, *_PAGING)),
     Endpoint("GET", "/indicators/{id}", show_indicator, IndicatorStory),
     Endpoint("POST", "/indicators", add_indicators, Added, body=NewIndicators),
@@ -252,7 +278,3 @@ def handler(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Respons
         return web.Response(body=msgspec.json.encode(reply), content_type=JSON)
 
     return answer
-
-
-def _view(agent: Agent) -> AgentView:
-    return msgspec.convert(agent, AgentView, from_attributes=True)

@@ -113,7 +113,7 @@ def _parser(make: Callable[..., argparse.ArgumentParser], **given: Any) -> argpa
 
 def _with_default(argv: list[str]) -> list[str]:
     """``schoolwacht alerts --severity high`` is ``schoolwacht alerts list --severity high``."""
-    if argv[:1] in (["alerts"], ["indicators"], ["tuning"], ["tests"]):
+    if argv[:1] in (["agents"], ["alerts"], ["indicators"], ["tuning"], ["tests"]):
         rest = argv[1:]
         if not rest or (rest[0].startswith("-") and rest[0] not in {"-h", "--help"}):
             return [argv[0], "list", *rest]
@@ -189,9 +189,22 @@ def _add_alerts(commands: Any) -> None:
 
 
 def _add_agents(commands: Any) -> None:
-    made = _command(commands, "agents", _list_agents, "list agents and their counters", example="agents --json")
+    group = commands.add_parser("agents", help="list agents, show their ledgers (list is the default)")
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+    made = _command(actions, "list", _list_agents, "list agents and their counters", example="agents --json")
     made.add_argument("--query", metavar="QUERY", help="a query in Lucene syntax, such as 'organization.id:41001'")
     made.add_argument("--limit", metavar="N", type=_limit, default=1000, help="at most so many (default: 1000)")
+    shown = _command(
+        actions, "show", _show_ledger, "an agent's ledger: what became of its events, day by day",
+        example="agents show gw-00ab00",
+    )  # fmt: skip
+    shown.add_argument("id", metavar="NAME")
+    accept = _command(
+        actions, "accept", _accept_ledger, "take what is missing in an agent's ledger as looked into",
+        example="agents accept gw-00ab00 --reason 'its disk was replaced'",
+    )  # fmt: skip
+    accept.add_argument("id", metavar="NAME")
+    accept.add_argument("--reason", metavar="TEXT", required=True, help="kept with the ledger")
 
 
 def _add_indicators(commands: Any) -> None:
@@ -293,6 +306,25 @@ def _change_state(arguments: argparse.Namespace) -> int:
 def _list_agents(arguments: argparse.Namespace) -> int:
     rows = Client(arguments.url).pages("/agents", {"q": arguments.query}, "agents", limit=arguments.limit)
     return _print(arguments, rows, tables.agents)
+
+
+def _show_ledger(arguments: argparse.Namespace) -> int:
+    return _print_ledger(arguments, Client(arguments.url).get(f"/agents/{segment(arguments.id)}/ledger"))
+
+
+def _accept_ledger(arguments: argparse.Namespace) -> int:
+    body = {"reason": arguments.reason, "by": _login_name()}
+    return _print_ledger(arguments, Client(arguments.url).post(f"/agents/{segment(arguments.id)}/ledger/accept", body))
+
+
+def _print_ledger(arguments: argparse.Namespace, ledger: Mapping[str, Any]) -> int:
+    if arguments.json:
+        print_json(ledger)
+        return DONE
+    sys.stdout.write("\n".join(tables.ledger_lines(ledger)) + "\n")
+    if ledger["days"]:
+        tables.show(Console(), tables.ledger(ledger["days"]))
+    return DONE
 
 
 def _list_indicators(arguments: argparse.Namespace) -> int:

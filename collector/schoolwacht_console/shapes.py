@@ -59,6 +59,59 @@ class AgentView(Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: str | None = field(default=None, name="agent.version")
     stored: int = field(default=0, name="agent.stored")
     rejected: int = field(default=0, name="agent.rejected")
+    #: Events that are not accounted for, and since when; absent if its ledger balances.
+    difference: int = field(default=0, name="ledger.difference")
+    since: datetime | None = field(default=None, name="ledger.since")
+
+
+class LedgerDay(Struct, frozen=True):
+    """An agent's figures of a day (UTC); ``0000-00-00`` sums all days before those.
+
+    By the agent: ``seen`` events to be kept, of which it ``kept``, ``shed`` or found ``unfit``; of the kept ones
+    ``sent``, ``rejected``, ``expired``, ``evicted`` or ``corrupt``. By the collectors: ``stored`` were new, ``again``
+    were there already, ``refused`` became dead letters.
+    """
+
+    day: str
+    seen: int
+    kept: int
+    sent: int
+    stored: int
+    again: int
+    rejected: int
+    refused: int
+    shed: int
+    expired: int
+    evicted: int
+    corrupt: int
+    unfit: int
+
+
+class LedgerView(Struct, frozen=True):
+    """An agent's ledger: what is missing since when, of what sort, what waits in its spool, and its days, latest first.
+
+    ``unexplained`` do not add up in the spool's own sums, ``vanished`` waited in a spool that is gone, ``uncounted``
+    were taken as the agent says, and no collector knows of it. ``accepted`` of them a person has looked into.
+    """
+
+    agent: str
+    difference: int
+    since: datetime | None
+    unexplained: int
+    vanished: int
+    uncounted: int
+    accepted: int
+    accepted_by: str | None
+    reason: str | None
+    waiting: int
+    days: list[LedgerDay]
+
+
+class Acceptance(Struct, frozen=True, forbid_unknown_fields=True):
+    """That somebody has looked into what is missing, and why it is; ``by`` is who, as far as the caller knows."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=1000)]
+    by: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Agents(Struct, frozen=True):

@@ -139,6 +139,7 @@ def agents(found: Iterable[Mapping[str, Any]]) -> Table:
         Column("Rejected", right=True),
         Column("Version"),
         Column("State"),
+        Column("Ledger", wraps=10),
     )
     return table(
         columns,
@@ -152,8 +153,51 @@ def agents(found: Iterable[Mapping[str, Any]]) -> Table:
                 f"{row.get('agent.rejected', 0):,}",
                 row.get("agent.version", "unknown"),
                 "enabled" if row.get("agent.enabled", True) else "disabled",
+                _missing(row),
             )
             for row in found
+        ),
+    )
+
+
+def _missing(row: Mapping[str, Any]) -> Text:
+    if not row.get("ledger.difference"):
+        return plain("balances")
+    return plain(f"{row['ledger.difference']:,} missing since {clock(row['ledger.since'])}", "bold red")
+
+
+def ledger_lines(found: Mapping[str, Any]) -> list[str]:
+    """What an agent's ledger says before its days."""
+    lines = [f"{inert(found['agent'])}: {found['waiting']:,} events wait in its spool"]
+    if found["difference"]:
+        lines.append(f"{found['difference']:,} events are missing since {clock(found['since'])}")
+    else:
+        lines.append("the ledger balances")
+    for name, meaning in (
+        ("unexplained", "do not add up in the spool's own sums"),
+        ("vanished", "waited in a spool that is gone"),
+        ("uncounted", "were taken, as the agent says, and no collector knows of it"),
+    ):
+        if found[name]:
+            lines.append(f"  {found[name]:,} {meaning}")
+    if found["accepted"]:
+        lines.append(
+            f"  {found['accepted']:,} accepted by {inert(found['accepted_by'] or '')}: {inert(found['reason'] or '')}"
+        )
+    return lines
+
+
+_LEDGER = ("seen", "kept", "sent", "stored", "again", "rejected", "shed", "expired", "evicted", "corrupt", "unfit")
+
+
+def ledger(days: Iterable[Mapping[str, Any]]) -> Table:
+    """The days of an agent's ledger."""
+    columns = (Column("Day (UTC)"), *(Column(name.capitalize(), right=True) for name in _LEDGER))
+    return table(
+        columns,
+        (
+            ("before" if day["day"].startswith("0000") else day["day"], *(f"{day[name]:,}" for name in _LEDGER))
+            for day in days
         ),
     )
 

@@ -119,7 +119,9 @@ async def test_readiness_shows_the_jobs_and_who_leads(tmp_path: Path) -> None:
         await until(lambda: leads(collector))
         status, state = await ready(collector)
         assert status == 200
-        assert set(state["jobs"]) >= {"indicators", "counts", "leader", "alerts", "outbox", "expiry", "hunt"}
+        assert set(state["jobs"]) >= {
+            "indicators", "counts", "ledger counts", "leader", "alerts", "outbox", "expiry", "hunt", "ledgers"
+        }  # fmt: skip
         assert set(state["jobs"].values()) == {"running"}
 
 

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     TEST = "test"
     AUDIT = "audit"
     PREVALENCE = "prevalence"
+    LEDGER = "ledger"
 
 
 DOCUMENTS = frozenset({Kind.EVENT, Kind.SIGNAL})

@@ -63,7 +63,9 @@ class Field(NamedTuple):
 
 
 # A JSON text and a list of objects: rows show them, no query compares them.
-_OPAQUE = frozenset({"delivery.body", "agent.schools", "prevalence.values"})
+_OPAQUE = frozenset(
+    {"delivery.body", "agent.schools", "prevalence.values", "ledger.said", "ledger.shed", "ledger.counted"}
+)
 _WIDE = frozenset(
     {"tls.server.not_before", "tls.server.not_after", "threat.indicator.valid_from", "threat.indicator.valid_until"}
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from schoolwacht.errors import QueryError
-from schoolwacht_console import lookup
+from schoolwacht_console import ledgers, lookup
 from schoolwacht_console.context import CONSOLE
 from schoolwacht_console.rendering import link, page
 
@@ -20,5 +20,7 @@ async def show(request: web.Request) -> web.Response:
         found = await lookup.agents(console.store, console.scope, query=query, after=after)
     except QueryError as error:
         return page(console.templates, "agents.html", context | {"agents": [], "fault": str(error)}, status=400)
+    missing = await ledgers.unbalanced(console.store, console.scope, [agent.id for agent in found.agents])
+    context |= {"missing": missing}
     following = link("/agents", q=query, after=found.next) if found.next else None
     return page(console.templates, "agents.html", context | {"agents": found.agents, "next": following})
