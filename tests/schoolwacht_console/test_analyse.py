@@ -138,3 +138,20 @@ def test_an_alert_without_a_detection_is_named_after_its_rule() -> None:
     values = as_json(alert)
     assert (values["rule"], values["rule_id"], values["technique"]) == ("2001219", "2001219", "T1046,T1595")
     assert "indicator" not in values
+
+
+def test_a_bad_url_and_a_bad_file_are_found_by_the_agent_at_the_usual_level_of_detail(tmp_path: Path) -> None:
+    suricata()
+    listed = tmp_path / "list.csv"
+    listed.write_text(
+        "type,value\nurl,hxxp://download.gratis-spellen.example/files/spel.exe\n"
+        "file-sha256,a5b7e1564eb5ce80f766744c5a33ce1951fe40b0763c92dde49cc5bb6c50f4a7\n",
+        encoding="utf-8",
+    )
+    found = analyse(
+        tmp_path,
+        str(CAPTURES / "bad-download.pcap"), "--engine", "suricata", "--home", "10.21.0.0/16",
+        "--indicators", str(listed),
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    assert {alert["title"].split()[2] for alert in found.alerts if alert["rule"] == "D24"} == {"URL", "file"}
