@@ -111,7 +111,7 @@ class Delivery(Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: DeliveryState = field(name="delivery.state")
     target: str = field(name="delivery.target")
     alert_id: str = field(name="delivery.alert_id")
-    #: Why it is sent: ``alert.opened``, ``alert.grew`` or ``alert.continues``.
+    #: Why it is sent: ``alert.opened``, ``alert.grew``, ``alert.spread`` or ``alert.continues``.
     reason: str = field(name="delivery.reason")
     #: The body as JSON text, fixed when the notification was made.
     body: str = field(name="delivery.body")

@@ -13,10 +13,10 @@
         "examples": ["id of a signal", …]}}
 
 ``type`` is ``alert.opened`` for the first notification of an alert and ``alert.grew`` when its count has reached
-another power of ten, ``alert.continues`` when it is open and still goes on after the interval of reminders. ``retro``
-is true where a new indicator was found in traffic of before. What is unknown is absent. Times are UTC; ``opened`` is
-system time, ``first`` and ``last`` are of the traffic. The text in it partly comes from the network: a receiver must
-treat it as text.
+another power of ten, ``alert.continues`` when it is open and still goes on after the interval of reminders,
+``alert.spread`` when an alert of the sector is at more schools than was told. ``retro`` is true where a new indicator
+was found in traffic of before. What is unknown is absent. Times are UTC; ``opened`` is system time, ``first`` and
+``last`` are of the traffic. The text in it partly comes from the network: a receiver must treat it as text.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Reason(StrEnum):
     OPENED = "alert.opened"
     GREW = "alert.grew"
     REMINDER = "alert.continues"
+    SPREAD = "alert.spread"
 
 
 def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) -> str:
@@ -68,6 +69,8 @@ def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) ->
         ),
         "examples": alert.examples,
         "retro": True if alert.retro else None,
+        "school_count": alert.school_count or None,
+        "board_count": alert.board_count or None,
     }
     body = {"type": reason, "timestamp": now, "data": _known(**data)}
     return msgspec.json.encode(body).decode()
@@ -76,6 +79,11 @@ def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) ->
 def count_in(body: str) -> int:
     """The count that a body of :func:`body_of` told."""
     return int(msgspec.json.decode(body)["data"]["count"])
+
+
+def schools_in(body: str) -> int:
+    """How many schools a body of :func:`body_of` told of; 0 for an alert of one school."""
+    return int(msgspec.json.decode(body)["data"].get("school_count", 0))
 
 
 def _named(ids: Iterable[str], names: Mapping[str, str]) -> list[dict[str, Any]]:

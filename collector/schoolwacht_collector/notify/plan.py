@@ -11,6 +11,7 @@ between two passes is told once, with the last of them.
 Nobody is told of an alert that a tuning rule hides, that a registered test made, or that is snoozed, as long as it is
 so. Alerts that only a look back made are told once for each indicator and target, whatever number they are. An alert
 that is open and still gets signals is told again after the ``remind`` interval, unless its growth was told meanwhile.
+One of the sector is told again when it is at more schools (correlation raises that in steps), its count with it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from schoolwacht.errors import Conflict
 from schoolwacht.identity import identify
 from schoolwacht_collector import tlp
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store, Versioned
-from schoolwacht_collector.notify.body import Reason, body_of, count_in
+from schoolwacht_collector.notify.body import Reason, body_of, count_in, schools_in
 from schoolwacht_collector.notify.port import Notifier
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import Alert, AlertState, Delivery, DeliveryState, Progress, Severity
@@ -60,7 +61,7 @@ class Planner:
         self._remind = remind
         self._window: datetime | None = None
         self._since: dict[str, datetime] | None = None
-        self._planned: dict[str, tuple[int, Severity, bool, int]] = {}
+        self._planned: dict[str, tuple[int, Severity, bool, int, int]] = {}
 
     def forget(self) -> None:
         """Begin anew from what the store knows."""
@@ -76,7 +77,7 @@ class Planner:
         async for alert in self._changed():
             if is_silent(alert, now):
                 continue
-            state = (power(alert.count), alert.severity, alert.retro, self._intervals(alert))
+            state = (power(alert.count), alert.severity, alert.retro, self._intervals(alert), alert.school_count)
             if self._planned.get(alert.id) == state:
                 continue
             for notifier in self._notifiers:
@@ -96,6 +97,13 @@ class Planner:
             return False
         assert isinstance(opened.record, Delivery)
         told = opened.record.timestamp
+        if alert.school_count > schools_in(opened.record.body):
+            name = delivery_id(alert, notifier.name, Reason.SPREAD)
+            spread = await self._store.get(Kind.DELIVERY, name)
+            if spread is None:
+                return await self._make(alert, notifier, Reason.SPREAD, name)
+            assert isinstance(spread.record, Delivery)
+            told = max(told, spread.record.timestamp)
         if power(alert.count) > power(count_in(opened.record.body)):
             name = delivery_id(alert, notifier.name, Reason.GREW)
             grew = await self._store.get(Kind.DELIVERY, name)
@@ -207,7 +215,11 @@ def retro_id(alert: Alert, target: str) -> str:
 
 def delivery_id(alert: Alert, target: str, reason: Reason, intervals: int = 0) -> str:
     """The id of a delivery, which is also what the receiver sees: from the alert, the target and what it tells."""
-    told = {Reason.GREW: str(power(alert.count)), Reason.REMINDER: str(intervals)}.get(reason, "")
+    told = {
+        Reason.GREW: str(power(alert.count)),
+        Reason.REMINDER: str(intervals),
+        Reason.SPREAD: str(alert.school_count),
+    }.get(reason, "")
     return f"msg_{identify('delivery', alert.id, target, reason.value, told)}"
 
 

@@ -228,3 +228,16 @@ async def test_growth_puts_the_reminder_off() -> None:
     clock.advance(3600)
     await change(store, replace(alert(count=11), arrived=clock.now, timestamp=clock.now))
     assert await plan.plan() == 0
+
+
+async def test_an_alert_of_the_sector_is_told_again_at_more_schools_and_not_at_the_same() -> None:
+    store, clock = MemoryStore(), Clock()
+    plan = planner(store, clock=clock)
+    told = []
+    for schools in (3, 3, 5, 5, 8):
+        clock.advance(1)
+        await change(store, replace(alert(), school_count=schools, board_count=2, timestamp=clock.now))
+        told.append(await plan.plan())
+    assert told == [1, 0, 1, 0, 1]
+    assert await planner(store, clock=clock).plan() == 0
+    assert await reasons(store) == ["alert.opened", "alert.spread", "alert.spread"]
