@@ -12,6 +12,7 @@
     ├── StoreError           the store refused or did not answer
     │   └── Conflict         somebody else changed the record first
     ├── IndicatorError       an indicator that cannot be used
+    ├── RuleError            a detection rule that cannot be used
     └── UnmaskError          a pseudonym cannot be unmasked: people, keys, registers, audit
 
 Exceptions of other libraries are translated into these where they enter (in the adapter), with ``from``.
@@ -92,6 +93,10 @@ class Conflict(StoreError):  # noqa: N818 - names what happened; every store's u
 
 class IndicatorError(SchoolwachtError):
     """An indicator that cannot be used."""
+
+
+class RuleError(SchoolwachtError):
+    """A detection rule that cannot be used."""
 
 
 class UnmaskError(SchoolwachtError):
