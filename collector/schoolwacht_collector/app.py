@@ -45,6 +45,7 @@ from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.prevalence.count import Counter
 from schoolwacht_collector.registry import Registry
+from schoolwacht_collector.rules.running import Rules
 from schoolwacht_collector.tls import ServerTls
 from schoolwacht_collector.tuning.care import Care
 from schoolwacht_collector.tuning.judge import Judge
@@ -127,6 +128,8 @@ async def running(
         stack.push_async_callback(_flush, registry)
         matching = Matching(store, past=bounds_of(settings).past)
         await matching.load()
+        rules = Rules(settings.rules)
+        await rules.load()
         gate = Gate(store, settings.indicators)
         hours = settings.triage.remind_hours
         outbox = Outbox(
@@ -158,6 +161,7 @@ async def running(
         )
         stack.push_async_callback(jobs.stop)
         jobs.start("indicators", matching.run)
+        jobs.start("rules", rules.run)
         jobs.start("counts", registry.run)
         jobs.start("ledger counts", registry.counts.run)
         jobs.start("leader", lambda: leadership.run(leaders.working))
@@ -173,11 +177,16 @@ async def running(
             store=store,
             registry=registry,
             matching=matching,
+            rules=rules,
             dead_letters=dead_letters,
             signals_created=lambda: _nudge(folder, correlator),
-            ready=lambda: {"leader": leadership.leading, "jobs": jobs.states() | leaders.jobs.states()},
+            ready=lambda: {
+                "leader": leadership.leading,
+                "jobs": jobs.states() | leaders.jobs.states(),
+                **rules.states(),
+            },
         )
-        _watch(intake, matching, dead_letters, leadership, (jobs, leaders.jobs))
+        _watch(intake, matching, rules, dead_letters, leadership, (jobs, leaders.jobs))
         if settings.metrics.listen:
             served = metrics.application(intake.metrics)
             await listen(stack, served, settings.metrics.listen, field="metrics.listen", idle=75.0, stop=2.0)
@@ -194,7 +203,12 @@ async def running(
 
 
 def _watch(
-    intake: Intake, matching: Matching, dead_letters: DeadLetters, leadership: Leadership, jobs: Sequence[Jobs]
+    intake: Intake,
+    matching: Matching,
+    rules: Rules,
+    dead_letters: DeadLetters,
+    leadership: Leadership,
+    jobs: Sequence[Jobs],
 ) -> None:
     metrics.watch(
         intake.metrics,
@@ -204,6 +218,9 @@ def _watch(
             "dead_letters": lambda: dead_letters.kept,
             "dead_letters_dropped": lambda: dead_letters.dropped,
             "indicators": lambda: matching.indicators.size,
+            "rules": lambda: rules.current.size,
+            "rules_removed": lambda: len(rules.current.removed),
+            "rules_faulty": lambda: len(rules.faults),
             "leader": lambda: leadership.leading,
             "jobs_failing": lambda: sum(state != RUNNING for group in jobs for state in group.states().values()),
         },

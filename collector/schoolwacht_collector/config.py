@@ -21,6 +21,7 @@ from schoolwacht_collector.index.settings import ElasticsearchSettings, SqliteSe
 from schoolwacht_collector.indicators.settings import IndicatorSettings
 from schoolwacht_collector.notify.webhook import WebhookSettings
 from schoolwacht_collector.rulebook.settings import RulebookSettings
+from schoolwacht_collector.rules.settings import RuleSettings
 from schoolwacht_collector.tuning.settings import TriageSettings
 
 _MIB = 1 << 20
@@ -157,6 +158,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     indicators: IndicatorSettings = IndicatorSettings()
+    rules: RuleSettings = RuleSettings()
     triage: TriageSettings = TriageSettings()
     rulebook: RulebookSettings = RulebookSettings()
 

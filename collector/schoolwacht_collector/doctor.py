@@ -26,6 +26,8 @@ from schoolwacht_collector.index.elasticsearch import ElasticsearchStore
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.index.sqlite import files
 from schoolwacht_collector.query.ast import All
+from schoolwacht_collector.rules.read import files as rule_files
+from schoolwacht_collector.rules.running import folder, ruleset_of
 
 _LEAST_DISK = 1 << 30
 _LEAST_FILES = 4096
@@ -62,6 +64,7 @@ async def examine(settings: Settings) -> list[Finding]:
         ("dead letters", _letters),
         ("ports", _ports),
         ("notifications", _notifications),
+        ("rules", _rules),
         ("disk", _disk),
         ("clock", _clock),
         ("limits", _limits),
@@ -198,6 +201,15 @@ async def _notifications(settings: Settings) -> list[Finding]:
     if not targets:
         return [Finding("notifications", Level.WARNING, "no [[notify]] is configured: alerts show in the console only")]
     return [Finding("notifications", Level.OK, ", ".join(target.name for target in targets))]
+
+
+async def _rules(settings: Settings) -> list[Finding]:
+    place = folder(settings.rules)
+    ruleset, faults = await asyncio.to_thread(lambda: ruleset_of(rule_files([place]), settings.rules))
+    if faults or not ruleset.size:
+        wrong = [Finding("rules", Level.WARNING, f"is not matched: {each}") for each in faults]
+        return wrong or [Finding("rules", Level.WARNING, f"{place} has no Sigma rule that can be used")]
+    return [Finding("rules", Level.OK, f"{ruleset.size} Sigma rules in {place}")]
 
 
 async def _disk(settings: Settings) -> list[Finding]:

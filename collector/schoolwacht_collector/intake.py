@@ -48,6 +48,7 @@ from schoolwacht_collector.registry import Refusal, Registry
 from schoolwacht_collector.rulebook.errors import RulebookError
 from schoolwacht_collector.rulebook.serve import Desk
 from schoolwacht_collector.rulebook.shelf import Shelf
+from schoolwacht_collector.rules.running import Rules
 from schoolwacht_collector.stamp import Bounds, Stamper
 from schoolwacht_collector.tls import names_of
 
@@ -86,6 +87,7 @@ class Intake:
         store: open.
         registry: who may deliver.
         matching: the indicators of now.
+        rules: the Sigma rules of now; without it none is matched.
         dead_letters: where rejected items go.
         signals_created: called when new signals were stored.
         ready: further facts for ``/readyz`` (the states of jobs).
@@ -100,6 +102,7 @@ class Intake:
         store: Store,
         registry: Registry,
         matching: Matching,
+        rules: Rules | None = None,
         dead_letters: DeadLetters,
         signals_created: Callable[[], None],
         metrics: Metrics | None = None,
@@ -112,6 +115,7 @@ class Intake:
         self._store = store
         self._registry = registry
         self._matching = matching
+        self._rules = rules or Rules(settings.rules)
         self._dead_letters = dead_letters
         self._signals_created = signals_created
         self._ready = ready
@@ -277,7 +281,7 @@ class Intake:
                 taken = await _before(deadline, self._room.enter(max(len(opened.raws), opened.size >> 10)))
                 # Only now: what arrives is looked for by its arrival, soon after it.
                 stamp = self._stamper(agent).batch(opened.epoch, now=self._now(), version=version)
-                prepared = await _in_turns(prepare(opened, stamp, self._matching.indicators))
+                prepared = await _in_turns(prepare(opened, stamp, self._matching.indicators, self._rules.current))
                 batch = _Batch(opened.epoch, opened.sequences, prepared)
                 del opened  # its raw items hold the whole of the inflated batch
                 # How many signals there are is known only now; whoever has the turn is the only one to ask for more.

@@ -53,6 +53,9 @@ STATES: Mapping[str, str] = MappingProxyType(
         "dead_letters": "Rejected items that were kept.",
         "dead_letters_dropped": "Rejected items that were not kept, because the day's file was full.",
         "indicators": "Indicators that are matched.",
+        "rules": "Sigma rules that are matched.",
+        "rules_removed": "Sigma rules that were taken out, because they failed or were too slow.",
+        "rules_faulty": "Rule files that cannot be used.",
         "leader": "1 if this collector leads.",
         "jobs_failing": "Jobs that wait to be started again after a fault.",
     }

@@ -18,6 +18,8 @@ from schoolwacht.known_bad import MOST, RULESET
 from schoolwacht.match import IndicatorSet
 from schoolwacht.wire import Opened, Verdict, decode_slices, encode_event
 from schoolwacht_collector.index.port import Outcome
+from schoolwacht_collector.rules.ruleset import RuleSet
+from schoolwacht_collector.rules.signal import rule_signals
 from schoolwacht_collector.signals import complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
 
@@ -74,7 +76,9 @@ class Verdicts:
     signals: int
 
 
-def prepare(opened: Opened, stamp: BatchStamp, indicators: IndicatorSet) -> Generator[None, None, Prepared]:
+def prepare(
+    opened: Opened, stamp: BatchStamp, indicators: IndicatorSet, rules: RuleSet | None = None
+) -> Generator[None, None, Prepared]:
     """Decode, stamp, complete and match the items of a batch; yields between slices and returns the result."""
     prepared = Prepared(len(opened.raws))
     repeated = _repeated(opened.sequences)
@@ -93,7 +97,7 @@ def prepare(opened: Opened, stamp: BatchStamp, indicators: IndicatorSet) -> Gene
             try:
                 reason = stamp.stamp(event, sequence)
                 if reason is None:
-                    _take(prepared, place, event, indicators, size=len(opened.raws[place]))
+                    _take(prepared, place, event, indicators, rules, size=len(opened.raws[place]))
             except Exception:  # the agent would send an event that breaks a step for ever: it is set aside
                 _logger.exception("an event cannot be processed")
                 _withdraw(prepared, place)
@@ -123,7 +127,9 @@ def verdicts(prepared: Prepared, outcomes: Sequence[Outcome]) -> Verdicts:
     return Verdicts(answer, reasons, created, signals)
 
 
-def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet, *, size: int) -> None:
+def _take(
+    prepared: Prepared, place: int, event: Event, indicators: IndicatorSet, rules: RuleSet | None, *, size: int
+) -> None:
     if event.event_dataset is Dataset.SIGNAL:
         complete_signal(event)
         # What an agent's own match was is looked up again: its word on an indicator is not taken.
@@ -142,6 +148,15 @@ def _take(prepared: Prepared, place: int, event: Event, indicators: IndicatorSet
         prepared.unsignalled += len(hits) - len(signals)
         prepared.documents.extend(signals)
         prepared.owners.extend([place] * len(signals))
+
+    if rules is not None and (fitting := rules.match(event)):
+        each = 1 + (size >> 10)
+        # Of an event the gravest rule's signal is always made, further ones while the batch has room.
+        fitting = fitting[: 1 + max(0, FURTHER - prepared.further) // each]
+        prepared.weight += len(fitting) * each
+        prepared.further += (len(fitting) - 1) * each
+        prepared.documents.extend(rule_signals(event, fitting))
+        prepared.owners.extend([place] * len(fitting))
 
 
 def _withdraw(prepared: Prepared, place: int) -> None:

@@ -27,6 +27,7 @@ from schoolwacht_collector.dead_letters import Letter, read
 from schoolwacht_collector.index.port import Kind, Store
 from schoolwacht_collector.prepare import Prepared, prepare, verdicts
 from schoolwacht_collector.records import Agent
+from schoolwacht_collector.rules.ruleset import RuleSet
 from schoolwacht_collector.stamp import Bounds, Stamper
 
 ATTEMPTS = "attempts.jsonl"
@@ -135,7 +136,14 @@ def repaired(letter: Letter, changes: Mapping[str, Any]) -> Letter:
 
 
 async def bring_back(
-    letter: Letter, *, store: Store, secret: bytes, bounds: Bounds, indicators: IndicatorSet, now: datetime
+    letter: Letter,
+    *,
+    store: Store,
+    secret: bytes,
+    bounds: Bounds,
+    indicators: IndicatorSet,
+    now: datetime,
+    rules: RuleSet | None = None,
 ) -> Answer:
     """Put one letter through the line. Raises StoreError if the store does not answer."""
     found = await store.get(Kind.AGENT, letter.agent)
@@ -146,7 +154,7 @@ async def bring_back(
         opened = open_batch(encode_batch(letter.epoch, [letter.sequence], [letter.raw]))
     except WireError as error:
         return Answer(Verdict.REJECTED, error.message)
-    prepared = _result(prepare(opened, stamp, indicators))
+    prepared = _result(prepare(opened, stamp, indicators, rules))
     outcomes = await store.create(prepared.documents)
     result = verdicts(prepared, outcomes)
     return Answer(result.verdicts[0], result.reasons.get(0, ""))

@@ -19,6 +19,7 @@ from schoolwacht_collector.dead_letters import Filed, Letter, read
 from schoolwacht_collector.index.port import Store
 from schoolwacht_collector.intake import bounds_of
 from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.rules.running import Rules
 from schoolwacht_collector.stamp import Bounds
 
 SUMMARY = "list, look at and bring back what was rejected"
@@ -163,10 +164,12 @@ async def _bring_back(
         bounds = bounds_of(settings)
         matching = Matching(store, past=bounds.past)
         await matching.load()
+        rules = Rules(settings.rules)
+        await rules.load()
         key = secret.load(settings.state)
         found = []
         for place, letter in letters:
-            answer = await _one(letter, changes, store, key, bounds, matching)
+            answer = await _one(letter, changes, store, key, bounds, matching, rules)
             attempt = redelivery.Attempt(
                 place, datetime.now(UTC), _who(), options.why, changes, answer.verdict, answer.reason
             )
@@ -178,7 +181,7 @@ async def _bring_back(
 
 
 async def _one(
-    letter: Letter, changes: dict[str, Any], store: Store, key: bytes, bounds: Bounds, matching: Matching
+    letter: Letter, changes: dict[str, Any], store: Store, key: bytes, bounds: Bounds, matching: Matching, rules: Rules
 ) -> redelivery.Answer:
     try:
         return await redelivery.bring_back(
@@ -187,6 +190,7 @@ async def _one(
             secret=key,
             bounds=bounds,
             indicators=matching.indicators,
+            rules=rules.current,
             now=datetime.now(UTC),
         )
     except SchoolwachtError as error:

@@ -2,8 +2,8 @@
 
 pySigma is used for its parser alone: no backend, no pipeline, no ATT&CK data (which it would fetch). Promise: what a
 rule says and we cannot evaluate is refused with its place, never left out in silence. Limits: single events; one
-condition; fields of events (docs/events.md) and of :mod:`.derived`; no keywords without a field, no ``base64`` and its
-kin; regular expressions are those of RE2, which takes no time that grows faster than the text.
+condition; fields of events (docs/events.md) and of :mod:`.derived`;
+no words without a field; regular expressions are those of RE2, which takes no time that grows faster than the text.
 
 Source: Sigma rules specification 2.1.
 """

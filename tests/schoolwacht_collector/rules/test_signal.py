@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from schoolwacht.event import Dataset, Direction, Event
+from schoolwacht_collector.prepare import FURTHER, prepare
+from schoolwacht_collector.rules.read import files, read
+from schoolwacht_collector.rules.ruleset import RuleSet
+from schoolwacht_collector.rules.sigma import matchers
+from tests.schoolwacht_collector.rules.test_shipped import RULES
+from tests.schoolwacht_collector.serving import NOW
+from tests.schoolwacht_collector.test_prepare import INDICATORS, batch_stamp, opened_of
+
+
+def own(*names: str) -> RuleSet:
+    rules, _ = read(files([RULES / "sigma"]))
+    return RuleSet([each for each in matchers(rules)[0] if each.name in names])
+
+
+def program(**fields: object) -> Event:
+    given = {
+        "network_direction": Direction.OUTBOUND,
+        "source_ip": "10.1.0.5",
+        "destination_ip": "203.0.113.9",
+        "url_domain": "203.0.113.9",
+        "http_response_status_code": 200,
+        "http_response_mime_type": "application/x-msdownload",
+    }
+    return Event(timestamp=NOW, event_dataset=Dataset.HTTP, **(given | fields))  # type: ignore[arg-type]
+
+
+def old_tls(seconds: int, **fields: object) -> Event:
+    given = {"source_ip": "10.1.0.5", "destination_ip": "203.0.113.9", "destination_port": 443, "tls_version": "1.0"}
+    return Event(timestamp=NOW + timedelta(seconds=seconds), event_dataset=Dataset.TLS, **(given | fields))  # type: ignore[arg-type]
+
+
+def signals(events: list[Event], rules: RuleSet) -> list[Event]:
+    steps = prepare(opened_of(events, range(1, len(events) + 1)), batch_stamp(), INDICATORS, rules)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return [each for each in done.value.documents if each.event_dataset is Dataset.SIGNAL]
+
+
+def test_an_event_that_fits_a_rule_gives_a_complete_signal() -> None:
+    (signal,) = signals([program()], own("D26"))
+    assert (signal.rule_id, signal.rule_ruleset, signal.signal_detection) == ("D26", "sigma", "D26")
+    assert (signal.signal_severity, signal.signal_confidence, signal.signal_score) == ("Minor", "Medium", 40)
+    assert signal.threat_technique_id == ["T1105"]
+    assert signal.threat_tactic_name == ["Command and Control"]
+    assert signal.signal_entity == "10.1.0.5"
+    assert signal.url_domain == "203.0.113.9"
+    assert signal.organization_id == "12345"
+    assert signal.event_kind == "alert"
+    assert signal.event_category != ["web"]
+
+
+def test_the_same_event_gives_the_same_signal_again() -> None:
+    first, second = signals([program()], own("D26")), signals([program()], own("D26"))
+    assert first[0].event_id == second[0].event_id
+    assert first[0].signal_event_id is not None
+    assert str(first[0].event_id)[:12] == first[0].signal_event_id[:12]
+
+
+def test_a_rule_told_once_has_one_id_a_day_and_server() -> None:
+    found = signals([old_tls(0), old_tls(60), old_tls(60, destination_ip="203.0.113.10"), old_tls(-86_400)], own("D15"))
+    ids = [each.event_id for each in found]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+def test_an_agents_own_signal_is_not_matched() -> None:
+    event = program(rule_id="9100911", rule_ruleset="suricata")
+    event.event_dataset = Dataset.SIGNAL
+    event.http_response_status_code = 200
+    assert "sigma" not in [each.rule_ruleset for each in signals([event], own("D26"))]
+    assert own("D26").match(event) == []
+
+
+def test_further_signals_of_an_event_are_bounded_by_the_batch() -> None:
+    rules, _ = read(files([RULES / "sigma" / "d26-executable-from-address.yml"]))
+    (one,) = matchers(rules)[0]
+    many = [replace(one, rule=replace(one.rule, name=f"S{number}")) for number in range(1, 6)]
+    events = [program() for _ in range(300)]
+    assert len(events) < len(signals(events, RuleSet(many))) <= len(events) + FURTHER + 5
