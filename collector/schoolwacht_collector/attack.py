@@ -61,6 +61,7 @@ TECHNIQUES: MappingProxyType[str, Technique] = MappingProxyType(
         "T1496": Technique("Resource Hijacking", ("TA0040",)),
         "T1498": Technique("Network Denial of Service", ("TA0040",)),
         "T1498.002": Technique("Network Denial of Service: Reflection Amplification", ("TA0040",)),
+        "T1499": Technique("Endpoint Denial of Service", ("TA0040",)),
         "T1505.003": Technique("Server Software Component: Web Shell", ("TA0003",)),
         "T1552.001": Technique("Unsecured Credentials: Credentials In Files", ("TA0006",)),
         "T1557.003": Technique("Adversary-in-the-Middle: DHCP Spoofing", ("TA0006", "TA0009")),
