@@ -91,7 +91,7 @@ class MassChange:
         self._shares: Recent[tuple[str | None, str | None, str | None], list[str | None]] = Recent(4096, lambda: [None])
         self._places: Recent[_Place, _Changes] = Recent(512, _Changes, VALUES)
 
-    def see(self, event: Event) -> Iterator[Event]:
+    def see(self, event: Event) -> Iterable[Event]:
         """Signals that this command completes."""
         detail = event.nsm_detail or {}
         connection, session = event.network_community_id, detail.get("smb.session_id")
@@ -101,14 +101,14 @@ class MassChange:
         if event.nsm_smb_share is not None:
             self._shares.of(tree)[0] = event.nsm_smb_share
         if event.nsm_smb_status not in {None, "STATUS_SUCCESS"}:
-            return
+            return ()
         command = event.nsm_smb_command or ""
         target = detail.get("smb.rename_to")
         renames = target is not None or command in _RENAMES
         deletes = command in _DELETES or detail.get("smb.access") == "delete on close"
         made = command in _CREATES and _makes(event.nsm_smb_filename, detail.get("smb.disposition"))
         if not (renames or deletes or made):
-            return
+            return ()
         place = _Place(self._user(event, session), event.destination_ip, self._share(tree))
         changes, at = self._places.of(place), event.timestamp.timestamp()
         name = detail.get("smb.rename_from") or event.nsm_smb_filename
@@ -116,9 +116,10 @@ class MassChange:
             if name is not None:
                 changes.make(name, at, self._settings.seconds)
         elif name is None or name not in changes.made:
-            yield from self._count(event, place, changes, name, target if renames else None, renames=renames)
+            return self._count(event, place, changes, name, target if renames else None, renames=renames)
         elif renames and target is not None:
             changes.make(target, at, self._settings.seconds)
+        return ()
 
     def _count(
         self, event: Event, place: _Place, changes: _Changes, name: str | None, target: str | None, *, renames: bool

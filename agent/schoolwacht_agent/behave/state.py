@@ -125,8 +125,10 @@ class Distinct:
 
     def add(self, value: Hashable, at: float, window: float, weight: int = 0) -> int:
         """Take in a value seen at ``at``; how many different ones the window now holds (0 if ``at`` is too old)."""
-        self._newest = max(self._newest, at)
-        oldest = self._newest - window
+        newest = self._newest
+        if at > newest:
+            newest = self._newest = at
+        oldest = newest - window
         if at < oldest:
             return 0
         previous = self._seen.get(value)
@@ -137,7 +139,8 @@ class Distinct:
             at = max(at, previous[0])
         self._seen[value] = (at, weight)
         self.weight += weight
-        self._forget(oldest)
+        if self._order[0][0] < oldest:
+            self._forget(oldest)
         return len(self._seen)
 
     def full(self, at: float, window: float) -> bool:
@@ -187,8 +190,10 @@ class Rate:
 
     def add(self, at: float, window: float, weight: int = 0) -> int:
         """Take in one thing; how many the window now holds (0 if ``at`` is too old)."""
-        self._newest = max(self._newest, at)
-        oldest = self._newest - window
+        newest = self._newest
+        if at > newest:
+            newest = self._newest = at
+        oldest = newest - window
         if at < oldest:
             return 0
         heappush(self._times, (at, weight))
