@@ -7,7 +7,7 @@ packet (``eve.py`` says which); a mapping passes ``turned=True`` to :func:`begin
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from socket import AF_INET6, inet_ntop, inet_pton
@@ -29,9 +29,6 @@ _PROTOCOLS: MappingProxyType[str, str | None] = MappingProxyType(
 #: Transports of which Suricata's Community ID is the standard's, unless an address talks to itself.
 _ORDINARY = frozenset({"tcp", "udp", "sctp"})
 _ICMP = frozenset({"icmp", "ipv6-icmp"})
-# Not copy.copy, which takes as long again to find it.
-_copy: Callable[[Event], Event] = Event.__copy__  # type: ignore[attr-defined] # msgspec publishes no type
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def moment(text: str) -> datetime:
@@ -87,7 +84,8 @@ def host(text: str | None) -> str | None:
     """A name as it stands in events: lower-case, without trailing dot, at most 256 characters."""
     if not text:
         return None
-    return clip(text.lower().rstrip(".")) or None
+    text = text.lower().rstrip(".")
+    return (text if len(text) <= KEYWORD_MAX else text[:KEYWORD_MAX]) or None
 
 
 def word(text: str | int | None) -> str | None:
@@ -96,7 +94,7 @@ def word(text: str | int | None) -> str | None:
         return None
     if not isinstance(text, str):
         text = str(text)
-    if not text or text in {"<empty>", "<none>"}:
+    if not text or (text[0] == "<" and text in {"<empty>", "<none>"}):
         return None
     return text if len(text) <= KEYWORD_MAX else text[:KEYWORD_MAX]
 
@@ -162,15 +160,27 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     else:
         first = ether.src_mac or (ether.src_macs[0] if ether.src_macs else None)
         last = ether.dest_mac or (ether.dest_macs[0] if ether.dest_macs else None)
-    ends, ordinary = _ends(eve.src_ip, eve.src_port, eve.dest_ip, eve.dest_port, eve.proto, first, last, turned)
-    event = _copy(ends)
-    event.timestamp, event.event_dataset = when, dataset
+    source, destination, transport, family, source_mac, destination_mac = _ends(
+        eve.src_ip, eve.dest_ip, eve.proto, first, last
+    )
+    event = Event(when, dataset, MODULE)
+    if turned:
+        event.source_ip, event.source_port, event.source_mac = destination, eve.dest_port, destination_mac
+        event.destination_ip, event.destination_port, event.destination_mac = source, eve.src_port, source_mac
+    else:
+        event.source_ip, event.source_port, event.source_mac = source, eve.src_port, source_mac
+        event.destination_ip, event.destination_port, event.destination_mac = (
+            destination,
+            eve.dest_port,
+            destination_mac,
+        )
+    event.network_transport, event.network_type = transport, family
     if name is not None:
         event.network_protocol = name
-    if ordinary:
+    if source != destination and transport in _ORDINARY:
         event.network_community_id = eve.community_id
     elif eve.community_id is not None:
-        event.network_community_id = _standard_id(eve, ends.network_transport)
+        event.network_community_id = _standard_id(eve, transport)
     if eve.vlan:
         event.network_vlan_id = str(eve.vlan[0])
         if len(eve.vlan) > 1:
@@ -180,33 +190,19 @@ def begin(eve: Eve, dataset: Dataset, name: str | None = None, *, turned: bool =
     return event
 
 
-# Most conversations have several events, and to copy one costs half of making it.
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=16_384)
 def _ends(
-    first: str | None,
-    first_port: int | None,
-    last: str | None,
-    last_port: int | None,
-    proto: str | None,
-    first_mac: str | None,
-    last_mac: str | None,
-    turned: bool,
-) -> tuple[Event, bool]:
-    """What each event says of two ends, to be copied; and whether Suricata's Community ID of them is the standard's."""
-    if turned:
-        first, last, first_port, last_port = last, first, last_port, first_port
-        first_mac, last_mac = last_mac, first_mac
-    event = Event(_NEVER, Dataset.FLOW, MODULE)
-    event.source_ip, event.source_port, event.source_mac = address(first), first_port, mac(first_mac)
-    event.destination_ip, event.destination_port, event.destination_mac = address(last), last_port, mac(last_mac)
-    event.network_transport = clip(proto.lower()) if proto else None
-    if (one := event.source_ip or event.destination_ip) is not None:
-        event.network_type = "ipv6" if ":" in one else "ipv4"
-    return event, event.network_transport in _ORDINARY and event.source_ip != event.destination_ip
+    first: str | None, last: str | None, proto: str | None, first_mac: str | None, last_mac: str | None
+) -> tuple[str | None, str | None, str | None, str | None, str | None, str | None]:
+    """Both addresses, transport, type and both link addresses, as events have them: one look-up in place of five."""
+    source, destination = address(first), address(last)
+    one = source or destination
+    family = None if one is None else "ipv6" if ":" in one else "ipv4"
+    return source, destination, clip(proto.lower()) if proto else None, family, mac(first_mac), mac(last_mac)
 
 
 def _standard_id(eve: Eve, transport: str | None) -> str | None:
-    """The Community ID as the standard has it, where Suricata's (7 and 8) may be another: ``docs/decisions/0009``.
+    """The Community ID as the standard has it, where Suricata's (7 and 8) may be another: ``docs/decisions/0014``.
 
     Of the record's own direction, to which an ICMP type belongs. Suricata's, where the record does not name all of
     which the standard's is made.
