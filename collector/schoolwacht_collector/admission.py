@@ -1,4 +1,4 @@
-"""How much work the intake takes on: bytes in flight, a share and a turn for each agent, decoded events that wait.
+"""How much work the intake takes on: bytes in flight, a share of them for each agent, decoded events that wait.
 
 Promise: what is held is bounded whatever the agents send, and one agent cannot take the room of the others.
 Limits: for one event loop; nothing here waits longer than its caller allows.
@@ -55,83 +55,76 @@ class Flight:
                 del self._by_agent[agent]
 
 
-class Turns:
-    """One at a time, the agents in turn: however many batches one agent has in line, another waits for one of them."""
-
-    def __init__(self) -> None:
-        self._busy = False
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-
-    async def take(self, agent: str) -> None:
-        """Wait for a turn. Undo with :meth:`give_back`."""
-        if not self._busy:
-            self._busy = True
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(agent, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        """End a turn: the next agent's first batch is next."""
-        while self._waiting:
-            agent, turns = self._waiting.popitem(last=False)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[agent] = turns
-            if not turn.cancelled():
-                turn.set_result(None)
-                return
-        self._busy = False
-
-
 class Room:
-    """Room for decoded events that wait for the store. Who comes first enters first."""
+    """Room for decoded events that wait for the store. Of those who wait, the agent that holds least enters first."""
 
     def __init__(self, capacity: int) -> None:
         self._free = capacity
         self._capacity = capacity
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._held: dict[str, int] = {}
+        self._waiting: OrderedDict[str, deque[tuple[int, asyncio.Future[None]]]] = OrderedDict()
 
     @property
     def taken(self) -> int:
         """The room that is held now."""
         return self._capacity - self._free
 
-    async def enter(self, number: int, *, held: int = 0) -> int:
-        """Take room for ``number`` events, waiting for it; returns what was taken. Undo with :meth:`leave`.
+    def try_enter(self, agent: str, number: int) -> bool:
+        """Take room for ``number`` events (the whole, if it is more) unless it must be waited for."""
+        number = self.bounded(number)
+        if self._waiting or number > self._free:
+            return False
+        self._take(agent, number)
+        return True
 
-        Never more than the whole, less what the caller ``held`` before: it would wait for itself. Of those who hold
-        room only one at a time may ask for more.
-        """
-        number = max(0, min(number, self._capacity - held))
-        if not self._waiting and number <= self._free:
-            self._free -= number
-            return number
+    async def enter(self, agent: str, number: int) -> None:
+        """As :meth:`try_enter`, waiting for it. Undo with :meth:`leave`."""
+        number = self.bounded(number)
+        if self.try_enter(agent, number):
+            return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((number, turn))
+        self._waiting.setdefault(agent, deque()).append((number, turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave(number)
-            raise
-        return number
-
-    def leave(self, number: int) -> None:
-        """Give back what :meth:`enter` took."""
-        self._free += number
-        while self._waiting:
-            wanted, turn = self._waiting[0]
-            if turn.cancelled():
-                self._waiting.popleft()
-            elif wanted <= self._free:
-                self._waiting.popleft()
-                self._free -= wanted
-                turn.set_result(None)
+                self.leave(agent, number)
             else:
-                return
+                self._admit()
+            raise
+
+    def add(self, agent: str, number: int) -> None:
+        """Take more than was asked for at first, at once: others wait until it is back. Undo with :meth:`leave`."""
+        self._take(agent, number)
+
+    def leave(self, agent: str, number: int) -> None:
+        """Give back what was taken."""
+        self._take(agent, -number)
+        self._admit()
+
+    def bounded(self, number: int) -> int:
+        """What a request for ``number`` takes: more than the whole would wait for ever."""
+        return max(0, min(number, self._capacity))
+
+    def _take(self, agent: str, number: int) -> None:
+        self._free -= number
+        held = self._held.get(agent, 0) + number
+        if held:
+            self._held[agent] = held
+        else:
+            self._held.pop(agent, None)
+
+    def _admit(self) -> None:
+        while self._waiting:
+            # Nobody passes by who does not fit yet: a large batch would wait for ever.
+            agent = min(self._waiting, key=lambda name: self._held.get(name, 0))
+            queue = self._waiting[agent]
+            wanted, turn = queue[0]
+            if not turn.cancelled():
+                if wanted > self._free:
+                    return
+                self._take(agent, wanted)
+                turn.set_result(None)
+            queue.popleft()
+            if not queue:
+                del self._waiting[agent]

@@ -124,6 +124,17 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     agent_flight_bytes: Annotated[
         int, Meta(ge=LIMITS.frame, description="Bytes of batches of one agent that are held at once; then 429.")
     ] = 8 * _MIB
+    agent_events_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Events a second that one agent may deliver in the long run, a large one counts per KiB; then "
+            "429. 0: no bound.",
+        ),
+    ] = 5000
+    agent_burst_events: Annotated[
+        int, Meta(ge=LIMITS.items, description="Events that an agent may deliver at once after a pause.")
+    ] = 200_000
     prepared_events: Annotated[
         int,
         Meta(
@@ -196,7 +207,7 @@ def load(path: Path) -> Settings:
 
 
 def local(state: Path, *, past_days: int = 0, notify: tuple[WebhookSettings, ...] = ()) -> Settings:
-    """Settings of a collector inside another program: everything below ``state``, free ports on loopback.
+    """Settings of a collector inside another program: everything below ``state``, free ports on loopback, no quota.
 
     ``past_days`` 0 keeps the timestamps of old captures; nothing expires.
     """
@@ -205,7 +216,7 @@ def local(state: Path, *, past_days: int = 0, notify: tuple[WebhookSettings, ...
         intake=IntakeSettings(listen="127.0.0.1:0"),
         console=ConsoleSettings(listen="127.0.0.1:0"),
         notify=notify,
-        limits=LimitSettings(past_days=past_days),
+        limits=LimitSettings(past_days=past_days, agent_events_per_second=0),
         retention=RetentionSettings(events_days=0, summaries_days=0, signals_days=0),
     )
 

@@ -1,10 +1,11 @@
 """Where agents deliver, ``POST /v1/batches``, and get indicators, ``GET /v1/indicators``.
 
 Promise: a verdict is given only after the store has answered, DELIVERED only for what is stored with all its signals.
-Nobody's bytes are read before the agent is known; what is held is bounded (:mod:`.admission`); a batch is decoded and
-matched in short steps, one batch at a time, so that the loop stays free for the others. Nothing here is inflated by
-the HTTP layer. With mutual TLS (:mod:`.tls`) the name in an agent's certificate must be that of its key. Limits:
-without ``intake.certificate`` there is no TLS; listen on loopback then, or behind a proxy that ends it.
+Nobody's bytes are read before the agent is known; what is held is bounded (:mod:`.admission`), and what one agent may
+deliver too (:mod:`.quota`); a batch is decoded and matched in short steps, the agents in turn (:mod:`.fair`), so that
+the loop stays free for the others. Nothing here is inflated by the HTTP layer. With mutual TLS (:mod:`.tls`) the name
+in an agent's certificate must be that of its key. Limits: without ``intake.certificate`` there is no TLS; listen on
+loopback then, or behind a proxy that ends it.
 
 ``/healthz`` and ``/readyz`` are for whoever watches the collector; :mod:`.offer` says more of the indicators.
 
@@ -32,10 +33,11 @@ from aiohttp.web_protocol import RequestPayloadError
 from schoolwacht.errors import StoreError, WireError
 from schoolwacht.event import Event
 from schoolwacht.known_bad import MOST
-from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Reply, Verdict, encode_reply, open_batch
-from schoolwacht_collector.admission import Flight, Room, Turns
+from schoolwacht.wire import BATCH_TYPE, LIMITS, REPLY_TYPE, VERSION, Opened, Reply, Verdict, encode_reply, open_batch
+from schoolwacht_collector.admission import Flight, Room
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.dead_letters import DeadLetters, Letter
+from schoolwacht_collector.fair import Line, Turn
 from schoolwacht_collector.gather import Gather
 from schoolwacht_collector.index.port import Outcome, Store
 from schoolwacht_collector.matching import Matching
@@ -43,6 +45,7 @@ from schoolwacht_collector.metrics import Metrics, make
 from schoolwacht_collector.offer import answer
 from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
 from schoolwacht_collector.problem import problem, problems
+from schoolwacht_collector.quota import Quota
 from schoolwacht_collector.records import Agent
 from schoolwacht_collector.registry import Refusal, Registry
 from schoolwacht_collector.rulebook.errors import RulebookError
@@ -54,6 +57,8 @@ from schoolwacht_collector.tls import names_of
 
 #: Seconds that work may hold the loop before others get a turn.
 TURN = 0.003
+#: Seconds of work after which a batch lets another agent's go first.
+QUANTUM = 0.02
 #: Seconds after which an agent may try again what was not taken.
 RETRY_SECONDS = 5.0
 _STAMPERS = 20_000
@@ -92,6 +97,7 @@ class Intake:
         signals_created: called when new signals were stored.
         ready: further facts for ``/readyz`` (the states of jobs).
         now: the clock (aware, UTC).
+        clock: monotonic seconds, for the quota of agents.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class Intake:
         metrics: Metrics | None = None,
         ready: Callable[[], dict[str, object]] = dict,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = settings.limits
         self._settings = settings
@@ -124,7 +131,8 @@ class Intake:
         self._bounds = bounds_of(settings)
         self._flight = Flight(total=limits.flight_bytes, share=limits.agent_flight_bytes)
         self._room = Room(limits.prepared_events)
-        self._turns = Turns()
+        self._line = Line()
+        self._quota = Quota(rate=limits.agent_events_per_second, burst=limits.agent_burst_events, clock=clock)
         self._gather = Gather(store.create)
         self.metrics = metrics or make()
         self._desk = Desk(Shelf(settings.rulebook_directory))
@@ -177,6 +185,7 @@ class Intake:
         try:
             agent = await self._known(request)
             size = _expected(request)
+            self._within_quota(agent, close=True)
             with self._flight.admitted(agent.id, size) as admitted:
                 if not admitted:
                     wait = 1.0 + secrets.randbelow(3)
@@ -186,6 +195,12 @@ class Intake:
         except Refused as refused:
             return refused.response
         return web.Response(body=encode_reply(reply), content_type=REPLY_TYPE)
+
+    def _within_quota(self, agent: Agent, *, close: bool) -> None:
+        if wait := self._quota.wait(agent.id):
+            raise Refused(
+                problem(429, "this agent delivers more than its quota; send it later", retry_after=wait, close=close)
+            )
 
     async def give(self, request: web.Request) -> web.Response:
         """The indicators that agents match themselves."""
@@ -239,7 +254,7 @@ class Intake:
 
     async def _deliver(self, agent: Agent, frame: bytes, version: str | None) -> Reply:
         async with self._prepared(agent, frame, version) as batch:
-            outcomes = await self._create(batch.prepared.documents)
+            outcomes = await self._create(agent, batch.prepared.documents)
             result = verdicts(batch.prepared, outcomes)
             await self._bury(agent, batch, result)
         self._count(len(frame), batch, outcomes, result)
@@ -268,33 +283,45 @@ class Intake:
 
     @asynccontextmanager
     async def _prepared(self, agent: Agent, frame: bytes, version: str | None) -> AsyncIterator[_Batch]:
-        """The batch's documents, and room for them until the block ends. One batch is prepared at a time."""
+        """The batch's documents, and room for them until the block ends.
+
+        One batch is worked on at a time, and after :data:`QUANTUM` another agent's. Room is never waited for with a
+        turn in hand, nor with an inflated batch: it is opened again then.
+        """
         deadline = asyncio.get_running_loop().time() + self._settings.limits.wait_seconds
-        await _before(deadline, self._turns.take(agent.id))
+        turn = Turn(self._line, agent.id)
         taken = 0
         try:
             try:
-                try:
-                    opened = open_batch(frame)
-                except WireError as error:
-                    raise Refused(problem(400, error.message)) from error
-                taken = await _before(deadline, self._room.enter(max(len(opened.raws), opened.size >> 10)))
+                await _before(deadline, turn.take())
+                opened, weight = _opened(turn, frame)
+                self._within_quota(agent, close=False)
+                if not self._room.try_enter(agent.id, weight):
+                    del opened
+                    turn.give_back()
+                    await _before(deadline, self._room.enter(agent.id, weight))
+                    taken = self._room.bounded(weight)
+                    await _before(deadline, turn.take())
+                    opened, weight = _opened(turn, frame)
+                taken = self._room.bounded(weight)
+                self._quota.charge(agent.id, weight)
                 # Only now: what arrives is looked for by its arrival, soon after it.
                 stamp = self._stamper(agent).batch(opened.epoch, now=self._now(), version=version)
-                prepared = await _in_turns(prepare(opened, stamp, self._matching.indicators, self._rules.current))
-                batch = _Batch(opened.epoch, opened.sequences, prepared)
-                del opened  # its raw items hold the whole of the inflated batch
-                # How many signals there are is known only now; whoever has the turn is the only one to ask for more.
-                taken += await _before(deadline, self._room.enter(prepared.weight, held=taken))
+                steps = prepare(opened, stamp, self._matching.indicators, self._rules.current)
+                batch = _Batch(opened.epoch, opened.sequences, await _in_turns(steps, turn))
+                del opened, steps  # its raw items hold the whole of the inflated batch
+                # How many signals there are is known only now.
+                self._room.add(agent.id, batch.prepared.weight)
+                taken += batch.prepared.weight
             finally:
-                self._turns.give_back()
+                turn.give_back()
             yield batch
         finally:
-            self._room.leave(taken)
+            self._room.leave(agent.id, taken)
 
-    async def _create(self, documents: list[Event]) -> list[Outcome]:
+    async def _create(self, agent: Agent, documents: list[Event]) -> list[Outcome]:
         try:
-            return await self._gather.create(documents)
+            return await self._gather.create(documents, agent.id)
         except StoreError as error:
             _logger.warning("a batch cannot be stored: %s", error)
             return [Outcome(Verdict.RETRY, created=False, reason="the store does not answer")] * len(documents)
@@ -384,15 +411,31 @@ async def _before(deadline: float, waiting: Awaitable[T]) -> T:
         raise Refused(problem(503, "the line is not free; send it again", retry_after=RETRY_SECONDS)) from error
 
 
-async def _in_turns(steps: Generator[None, None, T]) -> T:
-    """Run steps to their result, letting others run whenever :data:`TURN` is over."""
+def _opened(turn: Turn, frame: bytes) -> tuple[Opened, int]:
+    """The batch with its envelope open, and what it weighs: its items, a large one as many as it has KiB."""
+    began = time.perf_counter()
+    try:
+        opened = open_batch(frame)
+    except WireError as error:
+        raise Refused(problem(400, error.message)) from error
+    finally:
+        turn.spent += time.perf_counter() - began
+    return opened, max(len(opened.raws), opened.size >> 10)
+
+
+async def _in_turns(steps: Generator[None, None, T], turn: Turn) -> T:
+    """Run steps to their result; others run whenever :data:`TURN` is over, another agent's batch after a quantum."""
     began = time.perf_counter()
     while True:
         try:
             next(steps)
         except StopIteration as done:
+            turn.spent += time.perf_counter() - began
             result: T = done.value
             return result
-        if time.perf_counter() - began > TURN:
+        if (spent := time.perf_counter() - began) > TURN:
+            turn.spent += spent
+            if turn.spent > QUANTUM:
+                await turn.pause()
             await asyncio.sleep(0)
             began = time.perf_counter()

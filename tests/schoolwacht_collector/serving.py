@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,8 +80,10 @@ async def serving(
     clock: list[datetime] | None = None,
     registry: Registry | None = None,
     intake: IntakeSettings | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Served]:
-    """An intake over an open store. ``clock[0]`` is its time (NOW); ``intake`` says what TLS it has."""
+    """An intake over an open store. ``clock[0]`` is its time (NOW); ``intake`` says what TLS it has,
+    ``monotonic`` is the clock of the quota."""
     times = clock or [NOW]
     settings = local(directory)
     settings = msgspec.structs.replace(
@@ -102,6 +105,7 @@ async def serving(
         dead_letters=letters,
         signals_created=lambda: served.nudges.append(times[0]),
         now=lambda: times[0],
+        clock=monotonic,
     )
     served = Served("", store, known, matching, letters, taker.metrics)
     async with AsyncExitStack() as stack:

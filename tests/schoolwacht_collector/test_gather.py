@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schoolwacht.errors import StoreError
 from schoolwacht.event import Event
 from schoolwacht.wire import Verdict
-from schoolwacht_collector.gather import MOST, PARALLEL, Gather
+from schoolwacht_collector.gather import MOST, PARALLEL, QUANTUM, Gather, weigh
 from schoolwacht_collector.index.port import Outcome
 from tests.schoolwacht_collector.serving import flow
 
@@ -101,3 +101,53 @@ def test_every_caller_gets_its_own_outcomes_and_calls_stay_bounded(sizes: list[i
         assert calls.most_running <= PARALLEL
 
     asyncio.run(run())
+
+
+async def test_one_with_much_delays_another_by_the_calls_under_way_only() -> None:
+    class Kept(Calls):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[list[int]] = []
+
+        async def create(self, events: Sequence[Event]) -> list[Outcome]:
+            self.seen.append([event.event_sequence or 0 for event in events])
+            return await super().create(events)
+
+    calls = Kept()
+    gather = Gather(calls.create)
+    greedy = [asyncio.create_task(gather.create(batch(*[1] * MOST), "greedy")) for _ in range(PARALLEL + 20)]
+    await asyncio.sleep(0)
+    modest = asyncio.create_task(gather.create(batch(2, 2), "modest"))
+    await asyncio.sleep(0.01)
+    assert [set(numbers) for numbers in calls.seen] == [{1}] * PARALLEL
+    calls.go.set()
+    assert [outcome.reason for outcome in await modest] == ["2", "2"]
+    await asyncio.gather(*greedy)
+    assert [2 in numbers for numbers in calls.seen].index(True) == PARALLEL
+    assert calls.seen[PARALLEL].index(2) <= QUANTUM
+
+
+async def test_dear_documents_go_in_smaller_calls() -> None:
+    dear = flow(event_sequence=1, related_ip=[f"192.0.2.{place}" for place in range(64)])
+    calls = Calls()
+    calls.go.set()
+    outcomes = await Gather(calls.create).create([dear] * 2000)
+    assert len(outcomes) == 2000
+    assert max(calls.sizes) * weigh(dear) < MOST + weigh(dear)
+    assert weigh(flow(related_ip=["192.0.2.1", "192.0.2.2"])) == 1
+
+
+async def test_a_batch_in_several_calls_of_which_one_fails_is_an_error_as_a_whole() -> None:
+    class Second(Calls):
+        async def create(self, events: Sequence[Event]) -> list[Outcome]:
+            if len(self.sizes) == 1:
+                self.sizes.append(len(events))
+                raise StoreError("no answer")
+            return await super().create(events)
+
+    calls = Second()
+    calls.go.set()
+    gather = Gather(calls.create)
+    with pytest.raises(StoreError):
+        await gather.create(batch(*range(MOST + 10)))
+    assert len(await gather.create(batch(1))) == 1
