@@ -41,6 +41,7 @@ from schoolwacht_collector.lease import Leadership
 from schoolwacht_collector.ledger_job import Ledgers
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
+from schoolwacht_collector.metrics import Metrics
 from schoolwacht_collector.notify import NOTIFIERS, Notifier
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.prevalence.count import Counter
@@ -67,6 +68,7 @@ class Collector:
     outbox: Outbox
     intake_url: str
     console_url: str | None
+    metrics: Metrics
     tls: ServerTls | None = None
 
 
@@ -99,7 +101,7 @@ async def prepare(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, notifiers: Sequence[Notifier] = (), init: bool = False
+    settings: Settings, *, notifiers: Sequence[Notifier] = (), init: bool = False, store: Store | None = None
 ) -> AsyncIterator[Collector]:
     """Run a whole collector in this event loop until the block ends.
 
@@ -108,6 +110,7 @@ async def running(
             directory, free ports on loopback, events of any age.
         notifiers: targets besides those of ``settings.notify``.
         init: make the store's schema and the collector's secret first, as ``schoolwacht-collector init`` does.
+        store: in place of the configured one, not yet open.
 
     Raises ConfigError or StoreError, both with the way out, before it yields.
     """
@@ -118,7 +121,7 @@ async def running(
     tls = await asyncio.to_thread(ServerTls, settings.intake) if settings.intake.certificate else None
     targets = [*make_notifiers(settings), *notifiers]
     async with AsyncExitStack() as stack:
-        store = make_store(settings)
+        store = store or make_store(settings)
         stack.push_async_callback(store.close)
         await store.open()
         for target in targets:
@@ -198,8 +201,21 @@ async def running(
             idle=settings.intake.idle_seconds,
             stop=settings.intake.stop_seconds,
             tls=tls.context if tls else None,
+            shared=settings.intake.workers > 1,
         )
-        yield Collector(settings, store, registry, matching, dead_letters, folder, outbox, intake_url, console_url, tls)
+        yield Collector(
+            settings,
+            store,
+            registry,
+            matching,
+            dead_letters,
+            folder,
+            outbox,
+            intake_url,
+            console_url,
+            intake.metrics,
+            tls,
+        )
 
 
 def _watch(

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +29,8 @@ from schoolwacht_collector import (
     register,
     registry,
     secret,
+    serve,
+    workers,
 )
 from schoolwacht_collector.expiry import Expiry
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
@@ -98,40 +98,19 @@ async def _initialise(settings: config.Settings, *, new_secret: bool) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    asyncio.run(_until_stopped(config.load(options.config)))
+    settings = config.load(options.config)
+    if options.workers is not None:
+        intake = msgspec.structs.replace(settings.intake, workers=options.workers)
+        settings = config.check(msgspec.structs.replace(settings, intake=intake), path=str(options.config))
+    if settings.intake.workers > 1:
+        asyncio.run(_workers(settings, verbose=options.verbose))
+    else:
+        asyncio.run(serve.until_stopped(settings))
     return 0
 
 
-async def _until_stopped(settings: config.Settings) -> None:
-    stopped = asyncio.Event()
-    reloads: list[asyncio.Task[None]] = []
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with app.running(settings) as collector:
-        # What start-up made stays: looking through it at each full collection would only hold up the loop.
-        gc.collect()
-        gc.freeze()
-        _logger.info("agents deliver to %s", collector.intake_url)
-        if collector.console_url is not None:
-            _logger.info("the console is at %s", collector.console_url)
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(loop.create_task(_reload(collector))))
-        await stopped.wait()
-        _logger.info("stopping: what was taken is stored first")
-    _logger.info("stopped")
-
-
-async def _reload(collector: app.Collector) -> None:
-    """What a SIGHUP asks for: the certificates as they are now. The settings are read at start only."""
-    if collector.tls is None:
-        _logger.info("there is nothing to read again: the intake has no certificate")
-        return
-    try:
-        await asyncio.to_thread(collector.tls.reload)
-    except ConfigError as error:
-        _logger.error("the certificates of before stay: %s", error)  # noqa: TRY400 - a fault of the files, not of ours
-    else:
-        _logger.info("new connections get the certificate of %s", collector.settings.intake.certificate)
+async def _workers(settings: config.Settings, *, verbose: bool) -> None:
+    await workers.Workers(settings, verbose=verbose).run()
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -326,7 +305,15 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--new-secret", action="store_true", help="make a secret though the store was used with another one"
     )
-    command("serve", _serve, "run the collector until SIGTERM or SIGINT", "serve --config collector.toml", json=False)
+    serving = command(
+        "serve", _serve, "run the collector until SIGTERM or SIGINT", "serve --config collector.toml", json=False
+    )
+    serving.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes that take batches on one port, in place of intake.workers; more than one needs Elasticsearch",
+    )
     enrol = command(
         "enrol",
         _enrol,
@@ -396,6 +383,12 @@ def _parser() -> argparse.ArgumentParser:
     rulebook_command.add_arguments(book)
     command("doctor", _doctor, "say what keeps the collector from working", "doctor --config collector.toml")
     return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError("a number from 1 to 64")
+    return int(text)
 
 
 def _add_schools(command: argparse.ArgumentParser) -> None:

@@ -56,6 +56,10 @@ class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     listen: Annotated[str, Meta(description="Address and port where agents deliver; port 0 takes a free one.")] = (
         "127.0.0.1:8443"
     )
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Processes that take batches on that port; more than one needs Elasticsearch."),
+    ] = 1
     certificate: Annotated[
         str,
         Meta(description="PEM file with the certificate for TLS, and those up to its authority; empty: plain HTTP."),
@@ -226,6 +230,13 @@ def check(settings: Settings, *, path: str = "configuration") -> Settings:
     intake = address(settings.intake.listen, field="intake.listen", path=path)
     console = address(settings.console.listen, field="console.listen", path=path)
     _check_tls(settings.intake, path)
+    if settings.intake.workers > 1 and settings.store.kind is StoreName.SQLITE:
+        raise ConfigError(
+            f"is {settings.intake.workers}, but SQLite has one writer for which workers would wait (others' batches up"
+            ' to seconds): leave it at 1, or set store.kind = "elasticsearch"',
+            path=path,
+            field="intake.workers",
+        )
     if settings.metrics.listen:
         address(settings.metrics.listen, field="metrics.listen", path=path)
     if not is_loopback(console.host):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import fcntl
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -105,6 +106,7 @@ class DeadLetters:
             self._today = day
         descriptor = os.open(self._directory / f"{day}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # another worker of this collector may write to it too
             size = os.fstat(descriptor).st_size
             room = self._daily_bytes - size
             chosen: list[bytes] = []

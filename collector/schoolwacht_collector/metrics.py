@@ -2,7 +2,7 @@
 
 Every metric stands in :data:`METRICS` or :data:`STATES`; docs/metrics.md is made from them. Promise: no address, name
 or text from the network gets into a label: labels are words of closed sets. A scrape reads figures that are there; it
-asks the store for nothing. Limits: the figures of one process, since its start.
+asks the store for nothing. Limits: the figures of one process, since its start; :class:`Sums` adds those of several.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from schoolwacht.event import Dataset
 from schoolwacht.wire import Verdict
@@ -99,6 +102,55 @@ def watch(metrics: Metrics, states: Mapping[str, Callable[[], float]]) -> None:
     assert states.keys() == STATES.keys()
     for name, read in states.items():
         Gauge(PREFIX + name, STATES[name], registry=metrics.registry).set_function(read)
+
+
+#: Gauges that say the same in every worker, or of one of them: their sum would say nothing.
+LARGEST = frozenset({"indicators", "leader", "info"})
+
+
+class Sums(Collector):
+    """The metrics of several workers as those of one.
+
+    Counters and histograms add up, of workers that ended too; gauges are those of the workers that run.
+    """
+
+    def __init__(self) -> None:
+        self._families: dict[str, Metric] = {}
+
+    def add(self, text: str, *, ended: bool = False) -> None:
+        """Add what a worker says (of one that ``ended`` what it said last)."""
+        for family in text_string_to_metric_families(text):
+            if family.name.endswith("_created") or (ended and family.type not in {"counter", "histogram"}):
+                continue
+            known = self._families.get(family.name)
+            if known is None:
+                known = self._families[family.name] = Metric(family.name, family.documentation, family.type)
+            there = {(sample.name, *sorted(sample.labels.items())): sample for sample in known.samples}
+            largest = family.name.removeprefix(PREFIX) in LARGEST
+            for sample in family.samples:
+                key = (sample.name, *sorted(sample.labels.items()))
+                before = there.get(key)
+                if before is not None:
+                    value = max(before.value, sample.value) if largest else before.value + sample.value
+                    sample = sample._replace(value=value)  # noqa: PLW2901 - the sum takes its place
+                there[key] = sample
+            known.samples = list(there.values())
+
+    def copy(self) -> Sums:
+        """Sums of their own."""
+        made = Sums()
+        made.add(self.text().decode())
+        return made
+
+    def text(self) -> bytes:
+        """As Prometheus reads them."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry of :mod:`prometheus_client`."""
+        return list(self._families.values())
 
 
 def application(metrics: Metrics) -> web.Application:
