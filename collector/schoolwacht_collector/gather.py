@@ -21,6 +21,8 @@ from schoolwacht_collector.index.port import Outcome
 MOST = 4000
 QUANTUM = 500
 PARALLEL = 3
+#: Addresses in an ordinary document at most.
+_FEW = 8
 
 
 @dataclass(slots=True)
@@ -52,8 +54,9 @@ class _Batch:
 
 
 def weigh(event: Event) -> int:
-    """What a document costs a store, an ordinary one 1: each address in it is an entry of an index."""
-    return 1 if event.related_ip is None else 1 + (len(event.related_ip) >> 3)
+    """What a document costs a store, an ordinary one 1: many addresses are as many entries of an index."""
+    number = 0 if event.related_ip is None else len(event.related_ip)
+    return 1 if number <= _FEW else number >> 1
 
 
 @dataclass(slots=True)
