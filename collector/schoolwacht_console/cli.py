@@ -31,6 +31,7 @@ from schoolwacht_console.hush_command import Commands
 from schoolwacht_console.inert import inert
 from schoolwacht_console.line import Stopped
 from schoolwacht_console.moments import iso
+from schoolwacht_console.rules import command as rules
 
 URL_VARIABLE = "SCHOOLWACHT_URL"
 PROGRAM = "schoolwacht"
@@ -91,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     more = Commands(_command, _print, print_json, _login_name, _limit)
     more.add_tuning(commands)
     more.add_tests(commands)
-    for name, module in (("analyse", analyse), ("demo", demo)):
+    for name, module in (("analyse", analyse), ("demo", demo), ("rules", rules)):
         command = commands.add_parser(
             name,
             help=module.SUMMARY,

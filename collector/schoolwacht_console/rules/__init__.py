@@ -1,0 +1,1 @@
+"""The ``schoolwacht rules`` commands."""
