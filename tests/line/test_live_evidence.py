@@ -41,7 +41,7 @@ def evidence(state: Path) -> list[Event]:
 
 @pytest.mark.timeout(200)
 def test_a_grave_signal_on_an_interface_becomes_decoded_minimised_evidence(tmp_path: Path, pair: Wire) -> None:
-    tables = {
+    tables: dict[str, dict[str, object]] = {
         "source": {"engine": "packets", "interface": pair.interface},
         "evidence": {"severity": "Minor", "after_seconds": 1},
         "uplink": {"collectors": ["http://127.0.0.1:9"]},
