@@ -9,7 +9,7 @@
 # the tests that need a missing part skip with that same reason.
 set -euo pipefail
 
-common=(systemd tshark tcpreplay iproute2 ethtool curl ca-certificates sqlite3)
+common=(systemd tshark tcpreplay iproute2 ethtool curl ca-certificates sqlite3 nginx-light libnginx-mod-stream haproxy)
 browser=(chromium)
 suricata=(suricata suricata-update)
 recorded=(nmap hydra iodine dnsutils nginx-light openssl openssh-server openssh-client dnsmasq iputils-ping samba smbclient samba-common-bin
