@@ -56,7 +56,7 @@ examples:
   schoolwacht demo
 """
 #: Indicators that one request carries; a longer file is sent in parts.
-_IMPORT_AT_ONCE = 5000
+_IMPORT_AT_ONCE = 2000
 _Run = Callable[[argparse.Namespace], int]
 
 

@@ -1,7 +1,8 @@
 """Indicators as questions to a store: which kept events hold one, at how many schools, and what its signals say.
 
-A question finds at least the events that :class:`schoolwacht.match.IndicatorSet` would hit. It may find more (texts of
-certificates, paths of URLs); who needs to be exact matches the rows again.
+A question finds the events that :class:`schoolwacht.match.IndicatorSet` would hit, with one exception: names below a
+domain are looked for in DNS alone, for a pattern over every name would read through all that is kept. It may find more
+(texts of certificates, paths of URLs); who needs to be exact matches the rows again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from schoolwacht.domains import split
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
 from schoolwacht_collector.query.ast import All, And, Contains, Equals, Matches, Node, OneOf, Or, Within
@@ -43,8 +45,17 @@ def _networks(values: Sequence[str]) -> Node:
 
 
 def _domains(values: Sequence[str]) -> Node:
-    below = tuple(Matches("related.hosts", f"*.{value}") for value in values)
-    return Or((OneOf("related.hosts", tuple(values)), *below))
+    registered = {value: split(value)[0] or value for value in values}
+    whole = tuple(value for value in values if registered[value] == value)
+    parts = tuple(value for value in values if registered[value] != value)
+    nodes: list[Node] = [OneOf("related.hosts", tuple(values))]
+    if whole:
+        nodes.append(OneOf("dns.question.registered_domain", whole))
+    if parts:
+        # The cheap question first: patterns are tried on the names of these few domains only.
+        near = OneOf("dns.question.registered_domain", tuple({registered[value] for value in parts}))
+        nodes.append(And((near, Or(tuple(Matches("dns.question.name", f"*.{value}") for value in parts)))))
+    return Or(tuple(nodes))
 
 
 def _names(values: Sequence[str]) -> Node:
@@ -66,7 +77,7 @@ _QUESTIONS: MappingProxyType[IndicatorType, tuple[int, Callable[[Sequence[str]],
     {
         IndicatorType.ADDRESS: (VALUES // 2, _any(("related.ip",))),
         IndicatorType.NETWORK: (PATTERNS, _networks),
-        IndicatorType.DOMAIN: (PATTERNS, _domains),
+        IndicatorType.DOMAIN: (VALUES, _domains),
         IndicatorType.JA3: (VALUES, _any(("tls.client.ja3", "tls.server.ja3s"))),
         IndicatorType.JA4: (VALUES, _any(("nsm.tls.ja4",))),
         IndicatorType.CERTIFICATE_SHA1: (VALUES, _any(("related.hash", "tls.server.hash.sha1"))),

@@ -166,3 +166,15 @@ async def test_what_a_look_back_finds_becomes_alerts_that_say_so_and_sightings_o
     assert (seen.count, seen.schools, seen.boards) == (4, 2, 2)
     assert (seen.first, seen.last) == (NOW - timedelta(days=3), NOW - timedelta(days=2))
     assert [(each.school, each.count) for each in await at_schools(store, bad.id)] == [("00AA00", 2), ("01AA00", 2)]
+
+
+async def test_a_domain_below_another_is_found_with_what_is_below_it_and_its_neighbours_are_not(store: Store) -> None:
+    clock = Clock()
+    hunter = Hunter(store, SETTINGS, clock=clock)
+    await hunter.look()
+    names = ("bad.host.example", "www.bad.host.example", "notbad.host.example", "host.example", "www.host.example")
+    await store.create([event(name, dns_question_name=name) for name in names])
+    await add(store, indicator("domain", "bad.host.example"), clock=clock)
+    await hunter.look()
+    found = {row["signal.event_id"] for row in await stored(store, Kind.SIGNAL)}
+    assert found == {"bad.host.example", "www.bad.host.example"}
