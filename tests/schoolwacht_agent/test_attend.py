@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from schoolwacht.account import DETAIL, Totals, decode_account
+from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.attend import Attendant
 from schoolwacht_agent.direction import Homes
 from schoolwacht_agent.health import Beats, Condition, Finding, last_beat
-from schoolwacht_agent.shed import Shed
+from schoolwacht_agent.shed import Kind, Shed
 from schoolwacht_agent.sight import Sight
+from schoolwacht_agent.spool import Writer
 from schoolwacht_agent.standpoint.gateway import Gateway
 from tests.schoolwacht_agent.test_capture import Listed
 
@@ -80,3 +84,17 @@ def test_a_beat_says_what_is_wrong_and_what_to_do(scene: Scene) -> None:
     (trouble,) = found[0].troubles
     assert trouble.condition == "dropping"
     assert "ring_mib" in trouble.remedy
+
+
+def test_a_report_accounts_for_the_spool_and_for_what_this_run_and_the_last_shed(tmp_path: Path, clock: Clock) -> None:
+    Beats(tmp_path, "capture").beat(now=True, shed=40)
+    scene = Scene(tmp_path, clock)
+    with Writer(tmp_path / "spool") as writer:
+        writer.append([Event(datetime(2026, 3, 2, tzinfo=UTC), Dataset.FLOW)] * 3, b"")
+    scene.shed.counts[Kind.DETAILS] += 2
+    clock.now += 61
+    told = [event for event in scene.attendant.attend() if (event.nsm_detail or {}).get(DETAIL)]
+    assert len(told) == 1
+    account = decode_account((told[0].nsm_detail or {})[DETAIL])
+    assert account.now == Totals(kept=(0, 3), waiting=(0, 3))
+    assert sorted(account.shed.values()) == [2, 40]
