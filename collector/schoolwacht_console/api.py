@@ -17,6 +17,7 @@ from msgspec import Struct
 from schoolwacht.errors import QueryError
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.indicators.seen import Sightings, at_schools, sightings_of
+from schoolwacht_collector.prevalence.ask import KINDS
 from schoolwacht_collector.records import Alert, AlertState, Indicator, RegisteredTest, Severity, Tuning
 from schoolwacht_collector.tuning.report import TestReport
 from schoolwacht_console import hush, ledgers, lookup
@@ -39,6 +40,7 @@ from schoolwacht_console.shapes import (
     NewTest,
     NewTuning,
     RefusedIndicator,
+    Seen,
     Snooze,
     StateChange,
     Tests,
@@ -168,6 +170,18 @@ def _there(view: LedgerView | None) -> LedgerView:
     return view
 
 
+async def seen(request: web.Request) -> Seen:
+    """Since when, and at how many schools and boards, a value is known."""
+    console = request.app[CONSOLE]
+    value = request.query.get("value", "").strip()
+    if not value:
+        raise QueryError("is needed: a domain, an address, a fingerprint, a certificate or a user agent", field="value")
+    kind = request.query.get("kind") or None
+    if kind is not None and kind not in KINDS:
+        raise QueryError(f"{kind!r} is none of {', '.join(KINDS)}", field="kind")
+    return Seen(await lookup.seen(console.store, console.scope, value, kind))
+
+
 async def list_indicators(request: web.Request) -> Indicators:
     """List indicators."""
     console = request.app[CONSOLE]
@@ -260,6 +274,13 @@ ENDPOINTS = (
     Endpoint("GET", "/agents", list_agents, Agents, (_QUERY, *_PAGING)),
     Endpoint("GET", "/agents/{id}/ledger", show_ledger, LedgerView),
     Endpoint("POST", "/agents/{id}/ledger/accept", accept_ledger, LedgerView, body=Acceptance),
+    Endpoint(
+        "GET",
+        "/seen",
+        seen,
+        Seen,
+        (Parameter("value", "what was seen, such as example.org"), Parameter("kind", "only as this", KINDS)),
+    ),
     Endpoint("GET", "/indicators", list_indicators, Indicators, (_QUERY, *_PAGING)),
     Endpoint("GET", "/indicators/{id}", show_indicator, IndicatorStory),
     Endpoint("POST", "/indicators", add_indicators, Added, body=NewIndicators),

@@ -23,6 +23,7 @@ from schoolwacht.command import perform, say
 from schoolwacht.errors import SchoolwachtError
 from schoolwacht.nest import nest
 from schoolwacht_collector.indicators import COLUMNS, CONFIDENCES, FORMATS, load_indicators
+from schoolwacht_collector.prevalence.ask import KINDS
 from schoolwacht_collector.records import Indicator
 from schoolwacht_console import analyse, tables
 from schoolwacht_console.client import DEFAULT_URL, Client, RefusedError, UnreachableError, segment
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     _add_search(commands)
     _add_alerts(commands)
     _add_agents(commands)
+    _add_seen(commands)
     _add_indicators(commands)
     more = Commands(_command, _print, print_json, _login_name, _limit)
     more.add_tuning(commands)
@@ -208,6 +210,18 @@ def _add_agents(commands: Any) -> None:
     accept.add_argument("--reason", metavar="TEXT", required=True, help="kept with the ledger")
 
 
+def _add_seen(commands: Any) -> None:
+    made = _command(
+        commands,
+        "seen",
+        _seen,
+        "since when, and at how many schools and boards, a value is known",
+        example="seen evil.example",
+    )
+    made.add_argument("value", metavar="VALUE", help="a domain, public address, JA3, JA4, certificate or user agent")
+    made.add_argument("--kind", choices=KINDS, help="only as this")
+
+
 def _add_indicators(commands: Any) -> None:
     group = commands.add_parser("indicators", help="list, add and import indicators (list is the default)")
     actions = group.add_subparsers(metavar="ACTION", required=True)
@@ -302,6 +316,11 @@ def _change_state(arguments: argparse.Namespace) -> int:
         for each in arguments.ids
     ]
     return _print(arguments, changed, tables.triage)
+
+
+def _seen(arguments: argparse.Namespace) -> int:
+    answer = Client(arguments.url).get("/seen", {"value": arguments.value, "kind": arguments.kind})
+    return _print(arguments, answer["seen"], tables.seen)
 
 
 def _list_agents(arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ import msgspec
 from schoolwacht.errors import QueryError
 from schoolwacht.event import Dataset
 from schoolwacht_collector.index.port import Kind, Page, Row, Scope, Search, Store
+from schoolwacht_collector.prevalence.ask import Answer, ask, ask_all, for_boards
 from schoolwacht_collector.query.ast import All, And, Equals, Node, Not, OneOf, Or
 from schoolwacht_collector.query.parse import parse
 from schoolwacht_collector.records import Agent, Alert, AlertState, School, Severity
@@ -130,6 +131,13 @@ async def find(
     return await store.search(
         Search(kind, where(query), scope, since=window.since, until=window.until, limit=limit, after=after)
     )
+
+
+async def seen(store: Store, scope: Scope, value: str, kind: str | None = None) -> list[Answer]:
+    """Since when and at how many schools a value is known; to some boards no school is named. Raises StoreError."""
+    found = await ask_all(store, value) if kind is None else [await ask(store, kind, value)]
+    known = [answer for answer in found if answer is not None]
+    return known if scope.boards is None else [for_boards(answer) for answer in known]
 
 
 def where(query: str) -> Node:

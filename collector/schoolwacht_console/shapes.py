@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.indicators.seen import AtSchool, Sightings
+from schoolwacht_collector.prevalence.ask import Answer
 from schoolwacht_collector.records import Alert, AlertState, Indicator, RegisteredTest, School, Tuning
 
 
@@ -127,6 +128,12 @@ class Indicators(Struct, frozen=True):
     indicators: list[Indicator]
     sightings: dict[str, Sightings]
     next: str | None
+
+
+class Seen(Struct, frozen=True):
+    """Since when and at how many schools a value is known, for each kind of value that it was seen as."""
+
+    seen: list[Answer]
 
 
 class NewIndicator(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -93,7 +93,7 @@ def triage(found: Iterable[Mapping[str, Any]]) -> Table:
                 severity(row),
                 _state(row),
                 row["alert.title"],
-                row["school.location"],
+                _where(row),
                 row["signal.entity"],
                 str(row["alert.count"]),
                 clock(row["alert.last"]),
@@ -243,6 +243,32 @@ def sightings(found: Iterable[Mapping[str, Any]]) -> Table:
     return table(columns, rows)
 
 
+def seen(found: Iterable[Mapping[str, Any]]) -> Table:
+    """Since when and at how many schools values are known."""
+    columns = (
+        Column("Seen as"),
+        Column("Value", wraps=12),
+        Column("First (UTC)"),
+        Column("Last (UTC)"),
+        Column("Schools", right=True),
+        Column("Boards", right=True),
+    )
+    return table(
+        columns,
+        (
+            (
+                row["kind"],
+                row["value"],
+                clock(row["first"]),
+                clock(row["last"]),
+                "under 5" if row.get("schools") is None else f"{row['schools']:,}",
+                "" if row.get("boards") is None else f"{row['boards']:,}",
+            )
+            for row in found
+        ),
+    )
+
+
 def facts(row: Mapping[str, Any]) -> Table:
     """Every field of one row, a line each."""
     return table((Column("Field"), Column("Value", wraps=12)), ((name, value_text(row[name])) for name in sorted(row)))
@@ -287,5 +313,10 @@ def _alert(row: Mapping[str, Any]) -> Sequence[str | Text]:
         clock(row["alert.last"]),
         clock(row["alert.first"]),
         ", ".join(row.get("threat.technique.id") or ()),
-        row["school.location"],
+        _where(row),
     )
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    """The school of an alert, or at how many it is."""
+    return f"{row['alert.school_count']:,} schools" if row.get("alert.school_count") else row["school.location"]

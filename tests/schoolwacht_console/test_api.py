@@ -37,6 +37,7 @@ CALLS: dict[tuple[str, str], tuple[str, dict[str, str], Any]] = {
     ("get", "/agents"): ("/agents", {}, None),
     ("get", "/agents/{id}/ledger"): ("/agents/school-00aa00/ledger", {}, None),
     ("post", "/agents/{id}/ledger/accept"): ("/agents/school-00aa00/ledger/accept", {}, {"reason": "disk replaced"}),
+    ("get", "/seen"): ("/seen", {"value": "evil.example"}, None),
     ("get", "/indicators"): ("/indicators", {}, None),
     ("get", "/indicators/{id}"): ("/indicators/KNOWN", {}, None),
     ("post", "/indicators"): ("/indicators", {}, {"indicators": [{"value": "evil.example"}]}),

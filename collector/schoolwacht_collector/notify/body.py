@@ -15,8 +15,10 @@
 ``type`` is ``alert.opened`` for the first notification of an alert and ``alert.grew`` when its count has reached
 another power of ten, ``alert.continues`` when it is open and still goes on after the interval of reminders,
 ``alert.spread`` when an alert of the sector is at more schools than was told. ``retro`` is true where a new indicator
-was found in traffic of before. What is unknown is absent. Times are UTC; ``opened`` is system time, ``first`` and
-``last`` are of the traffic. The text in it partly comes from the network: a receiver must treat it as text.
+was found in traffic of before. An alert of the sector has empty ``board`` and ``school``, and ``schools`` and
+``boards`` (up to 500 of each) with ``school_count`` and ``board_count``. What is unknown is absent. Times are UTC;
+``opened`` is system time, ``first`` and ``last`` are of the traffic. The text in it partly comes from the network: a
+receiver must treat it as text.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ def body_of(alert: Alert, reason: Reason, *, link: str | None, now: datetime) ->
         "last": alert.last,
         "board": alert.board,
         "school": alert.school,
-        "agent": alert.agent,
+        "agent": alert.agent or None,
+        "schools": alert.schools,
+        "boards": alert.boards,
         "entity": alert.entity,
         "detection": alert.detection,
         "rule": _known(

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 from yarl import URL
 
+from schoolwacht_collector.correlate.sector import elsewhere
 from schoolwacht_collector.records import Alert
 from schoolwacht_collector.tuning.change import snooze as change_snooze
 from schoolwacht_console import lookup
@@ -35,6 +36,8 @@ async def show(request: web.Request) -> web.Response:
         "story": story,
         "evidence": [evidence_of(row) for row in rows],
         "alert": found,
+        "elsewhere": await elsewhere(console.store, found),
+        "seen": await lookup.seen(console.store, console.scope, found.indicator_name or found.entity),
         "techniques": techniques(found),
         "schools": await console.directory.schools(),
         "here": "/",

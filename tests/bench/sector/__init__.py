@@ -1,0 +1,1 @@
+"""The sector simulation: ``python -m tests.bench.sector``."""
