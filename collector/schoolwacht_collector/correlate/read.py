@@ -32,7 +32,7 @@ from schoolwacht_collector.query.parse import parse
 
 _COLLECTOR = Path(__file__).resolve().parents[1]
 #: A wheel has them inside the collector's package (pyproject.toml, force-include), a checkout beside ``collector/``.
-_PLACES = (_COLLECTOR / "rules" / "correlation", _COLLECTOR.parents[1] / "rules" / "correlation")
+_PLACES = (_COLLECTOR / "shipped" / "correlation", _COLLECTOR.parents[1] / "rules" / "correlation")
 _SPAN = re.compile(r"(?P<number>\d{1,6})(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = timedelta(days=30)

@@ -25,6 +25,7 @@ from schoolwacht.errors import RuleError
 from schoolwacht.event import Event
 from schoolwacht_collector.rules.compile import single
 from schoolwacht_collector.rules.read import Kind, Rule
+from schoolwacht_collector.rules.shipped import packaged
 from schoolwacht_collector.rules.sigma import SigmaMatcher, event_of, matcher, switched, tests
 
 SIDES = ("match", "miss")
@@ -127,7 +128,7 @@ def _play(
     if values.keys() - _CAPTURE:
         raise rule.error(place, f"has other keys than {', '.join(sorted(_CAPTURE))}")
     path = rule.path.parent / str(values["capture"])
-    if not path.exists() and not (rule.path.parents[1] / "examples").is_dir():
+    if not path.exists() and packaged(rule.path):
         outcome.skipped.append(f"{rule.path.name}: {values['capture']}")
         return
     captures = [path] if path.is_file() else _captures(path)

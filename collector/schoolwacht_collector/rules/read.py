@@ -67,6 +67,10 @@ _OF_KIND: Mapping[Kind, frozenset[str]] = {
     Kind.SURICATA: frozenset({"suricata"}),
 }
 
+#: The key of what a description is about.
+_DESCRIBED: Mapping[Kind, str] = {Kind.BEHAVIOUR: "detector", Kind.SURICATA: "file"}
+_DETECTOR = re.compile(r"[a-z]+(?:_[a-z]+)*")
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -149,6 +153,7 @@ def read_file(path: Path) -> tuple[Rule | None, list[RuleError]]:
         wrong("", f"is no rule: one of {', '.join(sorted(_KINDS))} is needed")
         return None, faults
     _check_texts(kind, values, wrong)
+    _check_described(path, kind, values, wrong)
     _check_words(values, wrong)
     techniques = _techniques(values.get("tags", []), wrong)
     if not isinstance(values.get("examples"), dict):
@@ -181,6 +186,20 @@ def _check_texts(kind: Kind, values: Mapping[str, Any], wrong: _Wrong) -> None:
         found = values.get(key)
         if not isinstance(found, list) or not found or not all(isinstance(each, str) and each for each in found):
             wrong(key, "is needed: a list of texts")
+
+
+def _check_described(path: Path, kind: Kind, values: Mapping[str, Any], wrong: _Wrong) -> None:
+    """What a description is about: a detector of the agent, by its settings, or a file of signatures beside it."""
+    if kind not in _DESCRIBED:
+        return
+    key, given = _DESCRIBED[kind], values[kind.value]
+    name = given.get(key) if isinstance(given, Mapping) and given.keys() == {key} else None
+    if not isinstance(name, str):
+        wrong(kind.value, f"has one key, {key}, a text")
+    elif kind is Kind.SURICATA and (Path(name).name != name or not (path.parent / name).is_file()):
+        wrong(f"suricata.{key}", f"{name} is no file beside this one")
+    elif kind is Kind.BEHAVIOUR and not _DETECTOR.fullmatch(name):
+        wrong(f"behaviour.{key}", f"{name} is no name of a detector's settings, such as port_scan")
 
 
 def _check_words(values: Mapping[str, Any], wrong: _Wrong) -> None:

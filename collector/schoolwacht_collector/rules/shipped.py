@@ -17,3 +17,8 @@ def shipped_rules() -> Path:
         if (place / "sigma").is_dir():
             return place
     raise RuleError(f"Schoolwacht's own rules are missing: neither {_PLACES[0]} nor {_PLACES[1]} has any")
+
+
+def packaged(path: Path) -> bool:
+    """Whether a rule file is one of the installed package, which has no captures but those of ``rules/examples``."""
+    return path.resolve().is_relative_to(_PLACES[0])
