@@ -43,7 +43,7 @@ from schoolwacht_collector.index.port import Outcome, Store
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.metrics import Metrics, make
 from schoolwacht_collector.offer import answer
-from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, verdicts
+from schoolwacht_collector.prepare import Prepared, Verdicts, prepare, remember, verdicts
 from schoolwacht_collector.problem import problem, problems
 from schoolwacht_collector.quota import Quota
 from schoolwacht_collector.records import Agent
@@ -52,6 +52,7 @@ from schoolwacht_collector.rulebook.errors import RulebookError
 from schoolwacht_collector.rulebook.serve import Desk
 from schoolwacht_collector.rulebook.shelf import Shelf
 from schoolwacht_collector.rules.running import Rules
+from schoolwacht_collector.rules.told import Told
 from schoolwacht_collector.stamp import Bounds, Stamper
 from schoolwacht_collector.tls import names_of
 
@@ -123,6 +124,7 @@ class Intake:
         self._registry = registry
         self._matching = matching
         self._rules = rules or Rules(settings.rules)
+        self._told = Told()
         self._dead_letters = dead_letters
         self._signals_created = signals_created
         self._ready = ready
@@ -256,6 +258,7 @@ class Intake:
         async with self._prepared(agent, frame, version) as batch:
             outcomes = await self._create(agent, batch.prepared.documents)
             result = verdicts(batch.prepared, outcomes)
+            remember(self._told, batch.prepared, outcomes)
             await self._bury(agent, batch, result)
         self._count(len(frame), batch, outcomes, result)
         if result.signals:
@@ -307,7 +310,7 @@ class Intake:
                 self._quota.charge(agent.id, weight)
                 # Only now: what arrives is looked for by its arrival, soon after it.
                 stamp = self._stamper(agent).batch(opened.epoch, now=self._now(), version=version)
-                steps = prepare(opened, stamp, self._matching.indicators, self._rules.current)
+                steps = prepare(opened, stamp, self._matching.indicators, self._rules.current, self._told)
                 batch = _Batch(opened.epoch, opened.sequences, await _in_turns(steps, turn))
                 del opened, steps  # its raw items hold the whole of the inflated batch
                 # How many signals there are is known only now.

@@ -20,6 +20,7 @@ from schoolwacht.wire import Opened, Verdict, decode_slices, encode_event
 from schoolwacht_collector.index.port import Outcome
 from schoolwacht_collector.rules.ruleset import RuleSet
 from schoolwacht_collector.rules.signal import rule_signals
+from schoolwacht_collector.rules.told import Once, Told
 from schoolwacht_collector.signals import complete_signal, signals_of
 from schoolwacht_collector.stamp import BatchStamp
 
@@ -39,6 +40,7 @@ class Prepared:
     ``rejected`` holds the reason, and ``raw`` the bytes, of the items that go no further.
     ``weight`` is what the signals weigh (one each, and one for each KiB of their event), ``further`` the part of it
     that is not the first of its event. ``unsignalled`` counts hits of indicators that got no signal of their own.
+    ``once`` knows the signals among them that a rule gives once a day.
     """
 
     items: int
@@ -49,6 +51,7 @@ class Prepared:
     weight: int = 0
     further: int = 0
     unsignalled: int = 0
+    once: Once = field(default_factory=Once)
 
     def reject(self, place: int, reason: str, raw: bytes) -> None:
         """Set an item aside."""
@@ -77,10 +80,17 @@ class Verdicts:
 
 
 def prepare(
-    opened: Opened, stamp: BatchStamp, indicators: IndicatorSet, rules: RuleSet | None = None
+    opened: Opened,
+    stamp: BatchStamp,
+    indicators: IndicatorSet,
+    rules: RuleSet | None = None,
+    told: Told | None = None,
 ) -> Generator[None, None, Prepared]:
-    """Decode, stamp, complete and match the items of a batch; yields between slices and returns the result."""
-    prepared = Prepared(len(opened.raws))
+    """Decode, stamp, complete and match the items of a batch; yields between slices and returns the result.
+
+    Of the signals that a rule gives once a day those in ``told`` are in the store; no second one is made in a batch.
+    """
+    prepared = Prepared(len(opened.raws), once=Once(told))
     repeated = _repeated(opened.sequences)
     for part in decode_slices(opened):
         if part.start:
@@ -127,6 +137,14 @@ def verdicts(prepared: Prepared, outcomes: Sequence[Outcome]) -> Verdicts:
     return Verdicts(answer, reasons, created, signals)
 
 
+def remember(told: Told, prepared: Prepared, outcomes: Sequence[Outcome]) -> None:
+    """Note which signals of rules that give one a day the store has now."""
+    if prepared.once.made:
+        for document, outcome in zip(prepared.documents, outcomes, strict=True):
+            if outcome.verdict is Verdict.DELIVERED and document.event_id in prepared.once.made:
+                told.add(document.event_id)
+
+
 def _take(
     prepared: Prepared, place: int, event: Event, indicators: IndicatorSet, rules: RuleSet | None, *, size: int
 ) -> None:
@@ -153,10 +171,11 @@ def _take(
         each = 1 + (size >> 10)
         # Of an event the gravest rule's signal is always made, further ones while the batch has room.
         fitting = fitting[: 1 + max(0, FURTHER - prepared.further) // each]
-        prepared.weight += len(fitting) * each
-        prepared.further += (len(fitting) - 1) * each
-        prepared.documents.extend(rule_signals(event, fitting))
-        prepared.owners.extend([place] * len(fitting))
+        made = rule_signals(event, fitting, prepared.once)
+        prepared.weight += len(made) * each
+        prepared.further += max(0, len(made) - 1) * each
+        prepared.documents.extend(made)
+        prepared.owners.extend([place] * len(made))
 
 
 def _withdraw(prepared: Prepared, place: int) -> None:

@@ -7,6 +7,7 @@ no text are. Times are UTC, ending in Z. A document that one store could not tak
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -75,13 +76,19 @@ def encode_record(record: msgspec.Struct) -> bytes:
     """A record as JSON, its times in UTC. Raises StoreError: a record is ours, so a fault in it is one of the code."""
     try:
         changes = {
-            item.name: _utc(value, item.encode_name)
-            for item in msgspec.structs.fields(record)
-            if isinstance(value := getattr(record, item.name), datetime) and value.tzinfo is not UTC
+            name: _utc(value, encoded)
+            for name, encoded in _names(type(record))
+            if isinstance(value := getattr(record, name), datetime) and value.tzinfo is not UTC
         }
         return encode(msgspec.structs.replace(record, **changes) if changes else record)
     except Unfit as error:
         raise StoreError(f"{type(record).__name__} cannot be stored: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _names(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """The fields of a kind of record, as in Python and as on disk; msgspec works them out anew each time."""
+    return tuple((item.name, item.encode_name) for item in msgspec.structs.fields(kind))
 
 
 def without_zero(text: str) -> str:

@@ -14,6 +14,7 @@ from schoolwacht.derive import derive
 from schoolwacht.event import KEYWORD_MAX, TEXT_MAX, Dataset, Event, clip
 from schoolwacht.identity import identify
 from schoolwacht_collector.rules.sigma import SigmaMatcher
+from schoolwacht_collector.rules.told import Once
 from schoolwacht_collector.signals import complete_signal
 
 RULESET = "sigma"
@@ -21,12 +22,17 @@ _TIME = 12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def rule_signals(event: Event, matchers: Iterable[SigmaMatcher]) -> list[Event]:
-    """The signals of a stamped event."""
-    return [_signal(event, each) for each in matchers]
+def rule_signals(event: Event, matchers: Iterable[SigmaMatcher], once: Once | None = None) -> list[Event]:
+    """The signals of a stamped event; of rules with ``once`` those that ``once`` says are to be made."""
+    signals = []
+    for matcher in matchers:
+        name = None if event.event_id is None else _id(event, event.event_id, matcher)
+        if name is None or once is None or not matcher.once or once.first(name):
+            signals.append(_signal(event, matcher, name))
+    return signals
 
 
-def _signal(event: Event, matcher: SigmaMatcher) -> Event:
+def _signal(event: Event, matcher: SigmaMatcher, name: str | None) -> Event:
     rule = matcher.rule
     signal = copy.copy(event)
     signal.event_dataset = Dataset.SIGNAL
@@ -42,9 +48,7 @@ def _signal(event: Event, matcher: SigmaMatcher) -> Event:
     signal.threat_technique_id = list(rule.techniques) or None
     signal.signal_detection = rule.detection
     signal.signal_severity, signal.signal_confidence = matcher.severity
-    if event.event_id is not None:
-        signal.event_id = _id(event, event.event_id, matcher)
-        signal.signal_event_id = event.event_id
+    signal.event_id, signal.signal_event_id = name, event.event_id
     derive(signal)
     complete_signal(signal)
     return signal

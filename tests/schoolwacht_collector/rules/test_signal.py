@@ -4,10 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from schoolwacht.event import Dataset, Direction, Event
-from schoolwacht_collector.prepare import FURTHER, prepare
+from schoolwacht.wire import Verdict
+from schoolwacht_collector.index.port import Outcome
+from schoolwacht_collector.prepare import FURTHER, Prepared, prepare, remember
 from schoolwacht_collector.rules.read import files, read
 from schoolwacht_collector.rules.ruleset import RuleSet
 from schoolwacht_collector.rules.sigma import matchers
+from schoolwacht_collector.rules.told import Told
 from tests.schoolwacht_collector.rules.test_shipped import RULES
 from tests.schoolwacht_collector.serving import NOW
 from tests.schoolwacht_collector.test_prepare import INDICATORS, batch_stamp, opened_of
@@ -35,13 +38,18 @@ def old_tls(seconds: int, **fields: object) -> Event:
     return Event(timestamp=NOW + timedelta(seconds=seconds), event_dataset=Dataset.TLS, **(given | fields))  # type: ignore[arg-type]
 
 
-def signals(events: list[Event], rules: RuleSet) -> list[Event]:
-    steps = prepare(opened_of(events, range(1, len(events) + 1)), batch_stamp(), INDICATORS, rules)
+def prepared(events: list[Event], rules: RuleSet, told: Told | None = None) -> Prepared:
+    steps = prepare(opened_of(events, range(1, len(events) + 1)), batch_stamp(), INDICATORS, rules, told)
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            return [each for each in done.value.documents if each.event_dataset is Dataset.SIGNAL]
+            found: Prepared = done.value
+            return found
+
+
+def signals(events: list[Event], rules: RuleSet, told: Told | None = None) -> list[Event]:
+    return [each for each in prepared(events, rules, told).documents if each.event_dataset is Dataset.SIGNAL]
 
 
 def test_an_event_that_fits_a_rule_gives_a_complete_signal() -> None:
@@ -64,11 +72,29 @@ def test_the_same_event_gives_the_same_signal_again() -> None:
     assert str(first[0].event_id)[:12] == first[0].signal_event_id[:12]
 
 
-def test_a_rule_told_once_has_one_id_a_day_and_server() -> None:
+def test_a_rule_told_once_gives_one_signal_a_day_and_server() -> None:
     found = signals([old_tls(0), old_tls(60), old_tls(60, destination_ip="203.0.113.10"), old_tls(-86_400)], own("D15"))
-    ids = [each.event_id for each in found]
-    assert ids[0] == ids[1]
-    assert len(set(ids)) == 3
+    assert len({each.event_id for each in found}) == len(found) == 3
+
+
+def test_a_signal_told_once_is_made_again_until_the_store_has_it() -> None:
+    told, rules = Told(), own("D15")
+    batch = prepared([old_tls(0)], rules, told)
+    remember(told, batch, [Outcome(Verdict.RETRY, created=False)] * len(batch.documents))
+    again = prepared([old_tls(60)], rules, told)
+    assert [each.event_dataset for each in again.documents] == [Dataset.TLS, Dataset.SIGNAL]
+    remember(told, again, [Outcome(Verdict.DELIVERED, created=True)] * len(again.documents))
+    assert signals([old_tls(120)], rules, told) == []
+    assert len(signals([old_tls(120, destination_ip="203.0.113.10")], rules, told)) == 1
+
+
+def test_only_the_last_signals_told_once_are_remembered() -> None:
+    told = Told(most=2)
+    told.add("a")
+    told.add("b")
+    assert "a" in told
+    told.add("c")
+    assert [each in told for each in "abc"] == [True, False, True]
 
 
 def test_an_agents_own_signal_is_not_matched() -> None:
