@@ -29,6 +29,11 @@ class Flight:
         self._bytes = 0
         self._by_agent: dict[str, int] = {}
 
+    def exchange(self, *, total: int, share: int) -> None:
+        """Other bounds from now on; what is in flight stays."""
+        self._total = total
+        self._share = share
+
     @property
     def bytes(self) -> int:
         """What is in flight now."""

@@ -19,7 +19,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import msgspec
 
@@ -42,10 +41,11 @@ from schoolwacht_collector.ledger_job import Ledgers
 from schoolwacht_collector.listener import listen
 from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.metrics import Metrics
-from schoolwacht_collector.notify import NOTIFIERS, Notifier
+from schoolwacht_collector.notify import Notifier, make_all
 from schoolwacht_collector.notify.outbox import Outbox
 from schoolwacht_collector.prevalence.count import Counter
 from schoolwacht_collector.registry import Registry
+from schoolwacht_collector.reload import Live, remind_of
 from schoolwacht_collector.rules.running import Rules
 from schoolwacht_collector.tls import ServerTls
 from schoolwacht_collector.tuning.care import Care
@@ -57,7 +57,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A running collector. URLs end without a slash; ``console_url`` is None if the console is switched off."""
+    """A running collector. URLs end without a slash; ``console_url`` is None if the console is switched off.
+
+    ``settings`` are those of the start; ``live`` has those in force.
+    """
 
     settings: Settings
     store: Store
@@ -69,7 +72,7 @@ class Collector:
     intake_url: str
     console_url: str | None
     metrics: Metrics
-    tls: ServerTls | None = None
+    live: Live
 
 
 def make_store(settings: Settings) -> Store:
@@ -84,7 +87,7 @@ def make_store(settings: Settings) -> Store:
 
 def make_notifiers(settings: Settings) -> list[Notifier]:
     """The configured targets, not yet opened. Raises ConfigError."""
-    return [NOTIFIERS[str(target.__struct_config__.tag)].make(target) for target in settings.notify]
+    return make_all(settings.notify)
 
 
 async def prepare(settings: Settings) -> bool:
@@ -134,12 +137,11 @@ async def running(
         rules = Rules(settings.rules)
         await rules.load()
         gate = Gate(store, settings.indicators)
-        hours = settings.triage.remind_hours
         outbox = Outbox(
             store,
             targets,
             console_url=settings.console.public_url or None,
-            remind=timedelta(hours=hours) if hours else None,
+            remind=remind_of(settings.triage),
         )
         judge = Judge(store)
         folder = Folder(store, on_change=outbox.nudge, judge=judge.judged)
@@ -150,14 +152,17 @@ async def running(
         counter.on_change = correlator.seen
         jobs = Jobs()
         leadership = Leadership(store, f"{settings.collector.name or socket.gethostname()}-{secrets.token_hex(4)}")
+        expiry = Expiry(store, settings.retention)
+        hunter = Hunter(store, settings.indicators, on_signals=folder.nudge)
+        care = Care(store, judge, settings.triage, on_change=outbox.nudge)
         leaders = _Leaders(
             folder,
             outbox,
-            Expiry(store, settings.retention),
+            expiry,
             {
                 "ledgers": Ledgers(store).run,
-                "hunt": Hunter(store, settings.indicators, on_signals=folder.nudge).run,
-                "care": Care(store, judge, settings.triage, on_change=outbox.nudge).run,
+                "hunt": hunter.run,
+                "care": care.run,
                 "prevalence": counter.run,
                 "correlation": correlator.run,
             },
@@ -214,8 +219,11 @@ async def running(
             intake_url,
             console_url,
             intake.metrics,
-            tls,
-        )
+            Live(
+                settings, intake, outbox, expiry, gate, hunter, care, rules, matching, dead_letters, tls,
+                tuple(notifiers),
+            ),
+        )  # fmt: skip
 
 
 def _watch(

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,20 +97,29 @@ async def _initialise(settings: config.Settings, *, new_secret: bool) -> None:
     await app.prepare(settings)
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve_settings(options: argparse.Namespace) -> config.Settings:
     settings = config.load(options.config)
     if options.workers is not None:
         intake = msgspec.structs.replace(settings.intake, workers=options.workers)
         settings = config.check(msgspec.structs.replace(settings, intake=intake), path=str(options.config))
+    return settings
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = _serve_settings(options)
+
+    def read() -> config.Settings:
+        return _serve_settings(options)
+
     if settings.intake.workers > 1:
-        asyncio.run(_workers(settings, verbose=options.verbose))
+        asyncio.run(_workers(settings, read, verbose=options.verbose))
     else:
-        asyncio.run(serve.until_stopped(settings))
+        asyncio.run(serve.until_stopped(settings, read=read))
     return 0
 
 
-async def _workers(settings: config.Settings, *, verbose: bool) -> None:
-    await workers.Workers(settings, verbose=verbose).run()
+async def _workers(settings: config.Settings, read: Callable[[], config.Settings], *, verbose: bool) -> None:
+    await workers.Workers(settings, verbose=verbose, read=read).run()
 
 
 def _migrate(options: argparse.Namespace) -> int:

@@ -81,6 +81,11 @@ class DeadLetters:
         self._turn = asyncio.Lock()
         self._today: date | None = None
 
+    def exchange(self, *, daily_bytes: int, days: int) -> None:
+        """Other bounds from now on; older files go with the first letter of the next day."""
+        self._daily_bytes = daily_bytes
+        self._days = days
+
     async def keep(self, letters: Sequence[Letter]) -> None:
         """Write the letters durably. Raises StoreError if the disk does not take them."""
         async with self._turn:

@@ -72,7 +72,8 @@ class Expiry:
         self, store: Store, settings: RetentionSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._store = store
-        self._settings = settings
+        #: May be exchanged; the next look takes them up.
+        self.settings = settings
         self._now = now
 
     async def run(self) -> None:
@@ -86,7 +87,7 @@ class Expiry:
 
     async def look(self, *, rehearse: bool = False) -> list[str]:
         """Expire what is due; what went, in words. ``rehearse`` deletes nothing. Raises StoreError."""
-        gone = await self._store.expire(first_days(self._settings, self._now().date()), rehearse=rehearse)
+        gone = await self._store.expire(first_days(self.settings, self._now().date()), rehearse=rehearse)
         if gone and not rehearse:
             _logger.info("expired: %s%s", ", ".join(gone[:20]), f" and {len(gone) - 20} more" if len(gone) > 20 else "")
         return gone

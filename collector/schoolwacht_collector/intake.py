@@ -141,6 +141,15 @@ class Intake:
         self._unsignalled = 0
         self._stampers: OrderedDict[str, Stamper] = OrderedDict()
 
+    def exchange(self, settings: Settings) -> None:
+        """Other limits from the next request on; those that run keep what they were admitted with."""
+        limits = settings.limits
+        self._settings = settings
+        self._bounds = bounds_of(settings)
+        self._stampers.clear()
+        self._flight.exchange(total=limits.flight_bytes, share=limits.agent_flight_bytes)
+        self._quota.exchange(rate=limits.agent_events_per_second, burst=limits.agent_burst_events)
+
     def application(self) -> web.Application:
         """The intake's routes."""
         application = web.Application(middlewares=[problems], client_max_size=LIMITS.frame)

@@ -48,6 +48,12 @@ class Matching:
         self._past = past
         self._state: State | None = None
 
+    def exchange(self, *, past: timedelta | None) -> None:
+        """Another greatest age; the next look takes in what it lets in."""
+        if past != self._past:
+            self._past = past
+            self._state = None
+
     async def load(self) -> None:
         """Read the indicators, unless nothing changed since the last time. Raises StoreError."""
         state = await self._look()

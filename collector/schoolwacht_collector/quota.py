@@ -30,6 +30,11 @@ class Quota:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def exchange(self, *, rate: float, burst: float) -> None:
+        """Other bounds from now on; a debt stays."""
+        self._rate = rate
+        self._burst = burst
+
     def wait(self, agent: str) -> float:
         """Seconds until something of this agent is taken again; 0 now."""
         if not self._rate:

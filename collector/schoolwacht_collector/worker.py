@@ -1,8 +1,8 @@
 """One worker of a collector with several: a whole collector that shares the intake's port with its siblings.
 
-Its parent (:mod:`.workers`) writes lines to its standard input: the settings first, then ``metrics`` whenever it wants
-them; the worker answers in lines of JSON on its standard output. Promise: when its parent is gone, whatever ended it,
-the worker stops as on SIGTERM.
+Its parent (:mod:`.workers`) writes lines to its standard input: the settings first, then whenever it wants them
+``metrics``, answered in a line of JSON on standard output, and settings that the worker takes up (:mod:`.reload`).
+Promise: when its parent is gone, whatever ended it, the worker stops as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from schoolwacht.command import perform
 from schoolwacht_collector import app, logs, serve
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.index.port import Store
+
+#: Bytes of a line either way, at most.
+LINE = 4 << 20
+#: The line that asks for the metrics.
+METRICS = b"metrics\n"
 
 
 class Start(msgspec.Struct, forbid_unknown_fields=True):
@@ -59,11 +64,14 @@ async def _run(settings: Settings, store: Store | None) -> None:
 
 async def _attend(collector: app.Collector, stopped: asyncio.Event) -> None:
     """Answer the parent until it is gone."""
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=LINE)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     await asyncio.to_thread(_say, sys.stdout.buffer, Said(url=collector.intake_url))
-    while await reader.readline():
+    while line := await reader.readline():
+        if line != METRICS:
+            await serve.take_up(collector, msgspec.json.decode(line, type=Settings))
+            continue
         await asyncio.to_thread(
             _say, sys.stdout.buffer, Said(metrics=generate_latest(collector.metrics.registry).decode())
         )

@@ -4,10 +4,11 @@ Each worker is a whole collector (:mod:`.worker`) that listens on the same port 
 spreads the agents' connections; the leader's jobs run in one of them by the lease, and the first has the console.
 
 Promise: a worker that ends is started again, after a pause that grows to half a minute; the others go on taking what
-agents send, and an agent whose connection broke sends its batch again. SIGTERM and SIGINT stop all as they stop one,
-and SIGHUP reaches all. ``/metrics`` is the sum over the workers, those that ended included; ``/readyz`` beside it is
-503 when no worker runs. Limits: needs a store that several processes write to (Elasticsearch); quota and room for
-batches in flight are each worker's own, so an agent that spreads over many connections can have them once per worker.
+agents send, and an agent whose connection broke sends its batch again. SIGTERM and SIGINT stop all as they stop one.
+On SIGHUP the settings are read once and all get them, one that is started later too. ``/metrics`` is the sum over the
+workers, those that ended included; ``/readyz`` beside it is 503 when no worker runs. Limits: needs a store that
+several processes write to (Elasticsearch); quota and room for batches in flight are each worker's own, so an agent that
+spreads over many connections can have them once per worker.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import logging
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -25,11 +26,12 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from schoolwacht.errors import SchoolwachtError
+from schoolwacht.errors import ConfigError, SchoolwachtError
+from schoolwacht_collector import reload
 from schoolwacht_collector.config import Settings, address
 from schoolwacht_collector.listener import bind, listen
 from schoolwacht_collector.metrics import Sums
-from schoolwacht_collector.worker import Said, Start
+from schoolwacht_collector.worker import LINE, METRICS, Said, Start
 
 _PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -40,7 +42,6 @@ _LOOK = 5.0
 _ANSWER = 5.0
 #: Seconds that a stop waits beyond ``intake.stop_seconds`` before a worker is killed.
 _GRACE = 20.0
-_LINE = 4 << 20
 COMMAND = (sys.executable, "-m", "schoolwacht_collector.worker")
 _logger = logging.getLogger(__name__)
 
@@ -62,12 +63,24 @@ class Workers:
         settings: checked; ``intake.workers`` says how many.
         verbose: whether they log more.
         command: runs one worker.
+        read: reads the settings again, on SIGHUP; may raise ConfigError.
     """
 
-    def __init__(self, settings: Settings, *, verbose: bool = False, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        verbose: bool = False,
+        command: Sequence[str] = COMMAND,
+        read: Callable[[], Settings] | None = None,
+    ) -> None:
+        self._read = read
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._reload_turn = asyncio.Lock()
         self._settings = settings
         self._verbose = verbose
         self._command = command
+        self._where = settings.intake.listen
         self._stopped = asyncio.Event()
         self._workers: list[_Worker] = []
         self._ended = Sums()
@@ -89,16 +102,14 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload)
         where = self._settings.intake.listen
         async with AsyncExitStack() as stack:
             # Bound and never listening: it takes no connection, but the port stays ours while workers come and go.
             reserved = stack.enter_context(bind(where, field="intake.listen", shared=True))
             host = where.rpartition(":")[0]
-            self._workers = [
-                _Worker(place, self._of(place, f"{host}:{reserved.getsockname()[1]}"))
-                for place in range(self._settings.intake.workers)
-            ]
+            self._where = f"{host}:{reserved.getsockname()[1]}"
+            self._workers = [_Worker(place, self._of(place)) for place in range(self._settings.intake.workers)]
             if self._settings.metrics.listen:
                 self.metrics_url = await listen(
                     stack,
@@ -110,13 +121,42 @@ class Workers:
                 )
             await self._supervise_all()
 
-    def _of(self, place: int, where: str) -> Settings:
+    def _ask_for_reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        """Read the settings again, once for all, and give them to every worker."""
+        async with self._reload_turn:
+            try:
+                wanted = await asyncio.to_thread(self._read) if self._read is not None else self._settings
+                change = reload.merge(self._settings, wanted)
+                await asyncio.to_thread(reload.rehearse, change.settings)
+            except ConfigError as error:
+                _logger.error("the settings of before stay: %s", error)  # noqa: TRY400 - a fault of the file, not ours
+                return
+            self._settings = change.settings
+            reload.tell(change)
+            for worker in self._workers:
+                worker.settings = self._of(worker.number)
+                if worker.running:  # one that starts gets them once it is ready
+                    self._give(worker)
+
+    def _give(self, worker: _Worker) -> None:
+        process = worker.process
+        assert process is not None
+        assert process.stdin is not None
+        with suppress(ConnectionError):
+            process.stdin.write(msgspec.json.encode(worker.settings) + b"\n")
+
+    def _of(self, place: int) -> Settings:
         """The settings of a worker: all on one port, the console in the first, the metrics here."""
         settings = self._settings
-        address(where, field="intake.listen")
+        address(self._where, field="intake.listen")
         return msgspec.structs.replace(
             settings,
-            intake=msgspec.structs.replace(settings.intake, listen=where),
+            intake=msgspec.structs.replace(settings.intake, listen=self._where),
             console=msgspec.structs.replace(settings.console, enabled=settings.console.enabled and place == 0),
             metrics=msgspec.structs.replace(settings.metrics, listen=""),
         )
@@ -163,19 +203,22 @@ class Workers:
     async def _life(self, worker: _Worker) -> tuple[int, bool]:
         """Run a worker to its end; its exit status and whether it was ever ready."""
         process = worker.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, limit=_LINE
+            *self._command, stdin=PIPE, stdout=PIPE, limit=LINE
         )
         assert process.stdin is not None
         assert process.stdout is not None
         was_ready = False
         try:
             with suppress(ConnectionError, msgspec.DecodeError):
-                process.stdin.write(msgspec.json.encode(Start(worker.settings, self._verbose)) + b"\n")
+                given = worker.settings
+                process.stdin.write(msgspec.json.encode(Start(given, self._verbose)) + b"\n")
                 if self._stopped.is_set():
                     process.send_signal(signal.SIGTERM)
                 first = msgspec.json.decode(await process.stdout.readline(), type=Said)
                 self.url = first.url
                 was_ready = worker.running = True
+                if worker.settings is not given:  # they changed while it started
+                    self._give(worker)
                 if all(each.running for each in self._workers) and not self._ready.is_set():
                     self._ready.set()
                     _logger.info("%d workers take what agents deliver to %s", len(self._workers), self.url)
@@ -201,7 +244,7 @@ class Workers:
         assert process.stdout is not None
         async with worker.turn:
             with suppress(ConnectionError, TimeoutError, msgspec.DecodeError):
-                process.stdin.write(b"metrics\n")
+                process.stdin.write(METRICS)
                 async with asyncio.timeout(_ANSWER):
                     line = await process.stdout.readline()
                 if worker.process is process and worker.running:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -28,6 +29,21 @@ from schoolwacht_collector.records import Indicator
 
 DAY = timedelta(days=1)
 _AT_ONCE = 500
+
+
+class Own(NamedTuple):
+    """The schools' own domains and networks."""
+
+    domains: tuple[str, ...]
+    networks: tuple[IPv4Network | IPv6Network, ...]
+
+    @classmethod
+    def of(cls, settings: IndicatorSettings) -> Own:
+        """Those of ``[indicators]``. Raises ConfigError for one that is none."""
+        return cls(
+            tuple(_own_domain(each, place) for place, each in enumerate(settings.own_domains)),
+            tuple(_own_network(each, place) for place, each in enumerate(settings.own_networks)),
+        )
 
 
 class Gate:
@@ -51,8 +67,12 @@ class Gate:
         self._store = store
         self._settings = settings or IndicatorSettings()
         self._clock = clock
-        self._domains = tuple(_own_domain(each, place) for place, each in enumerate(self._settings.own_domains))
-        self._networks = tuple(_own_network(each, place) for place, each in enumerate(self._settings.own_networks))
+        self._own_names = Own.of(self._settings)
+
+    def exchange(self, settings: IndicatorSettings, own: Own) -> None:
+        """Other settings from the next check on; ``own`` is made of them."""
+        self._settings = settings
+        self._own_names = own
 
     async def keep(
         self, indicators: Sequence[Indicator], *, forced_by: str | None = None, why: str = ""
@@ -116,12 +136,17 @@ class Gate:
         if kind in {IndicatorType.ADDRESS, IndicatorType.NETWORK}:
             network = ip_network(value)
             own = next(
-                (each for each in self._networks if each.version == network.version and each.overlaps(network)), None
+                (
+                    each
+                    for each in self._own_names.networks
+                    if each.version == network.version and each.overlaps(network)
+                ),
+                None,
             )
             return f"it lies in {own}, a network of the schools (indicators.own_networks)" if own else None
         if kind in {IndicatorType.DOMAIN, IndicatorType.CERTIFICATE_NAME, IndicatorType.URL}:
             name = value.removeprefix("*.").partition("/")[0].partition(":")[0]
-            for domain in self._domains:
+            for domain in self._own_names.domains:
                 below, above = name == domain or name.endswith(f".{domain}"), domain.endswith(f".{name}")
                 if below or (above and kind is not IndicatorType.URL):
                     return f"it belongs to {domain}, a domain of the schools (indicators.own_domains)"

@@ -70,7 +70,8 @@ class Hunter:
         rest: float = 1.0,
     ) -> None:
         self._store = store
-        self._settings = settings or IndicatorSettings()
+        #: May be exchanged; the next look takes them up.
+        self.settings = settings or IndicatorSettings()
         self._on_signals = on_signals
         self._clock = clock
         self._rest = rest
@@ -80,13 +81,13 @@ class Hunter:
     async def run(self) -> None:
         """Look for what is new every few seconds. A store that fails is asked again."""
         self._until = None
-        while self._settings.hunt_days:
+        while True:
             try:
-                await self.look()
+                if self.settings.hunt_days:
+                    await self.look()
             except StoreError as error:
                 _logger.warning("the look back for new indicators waits for the store: %s", error)
             await asyncio.sleep(PERIOD)
-        await asyncio.Event().wait()  # switched off
 
     async def look(self) -> Hunted:
         """Look back for the indicators that came since the last look. Raises StoreError."""
@@ -116,7 +117,7 @@ class Hunter:
         if not valid:
             return Hunted(len(indicators), 0, 0, cut=False)
         matched = IndicatorSet.build(valid, now=now)
-        since = now - timedelta(days=self._settings.hunt_days)
+        since = now - timedelta(days=self.settings.hunt_days)
         search = Search(Kind.EVENT, question(valid), SECTOR, since=since, until=now, limit=_PAGE)
         seen = events = signals = 0
         loop = asyncio.get_running_loop()
@@ -127,7 +128,7 @@ class Hunter:
             events += len({each.signal_event_id for each in made})
             signals += await self._create(made)
             seen += len(page.rows)
-            if page.next is None or seen >= self._settings.hunt_events:
+            if page.next is None or seen >= self.settings.hunt_events:
                 return Hunted(len(indicators), events, signals, cut=page.next is not None)
             await asyncio.sleep(self._rest * (loop.time() - began))
             search = search._replace(after=page.next)
@@ -191,7 +192,7 @@ class Hunter:
 
     async def _tell(self, total: Hunted) -> None:
         more = (
-            f"; more than {self._settings.hunt_events:,} events hold some of them, the older ones were left"
+            f"; more than {self.settings.hunt_events:,} events hold some of them, the older ones were left"
             if total.cut
             else ""
         )

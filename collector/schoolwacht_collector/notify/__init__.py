@@ -6,7 +6,7 @@ one line here; the outbox and the configuration know only the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -29,4 +29,10 @@ NOTIFIERS: MappingProxyType[str, NotifierKind] = MappingProxyType(
     }
 )
 
-__all__ = ["NOTIFIERS", "Attempt", "Notifier", "NotifierKind"]
+
+def make_all(targets: Sequence[msgspec.Struct]) -> list[Notifier]:
+    """The targets of ``[[notify]]``, not yet opened. Raises ConfigError."""
+    return [NOTIFIERS[str(target.__struct_config__.tag)].make(target) for target in targets]
+
+
+__all__ = ["NOTIFIERS", "Attempt", "Notifier", "NotifierKind", "make_all"]

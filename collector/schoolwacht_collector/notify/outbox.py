@@ -47,10 +47,23 @@ class Outbox:
         remind: timedelta | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._notifiers = tuple(notifiers)
-        self._planner = Planner(store, self._notifiers, console_url=console_url, clock=clock, remind=remind)
-        self._couriers = tuple(Courier(store, notifier, clock) for notifier in self._notifiers)
+        self._store = store
+        self._clock = clock
         self._wake = asyncio.Event()
+        self._exchanged = asyncio.Event()
+        self.exchange(notifiers, console_url=console_url, remind=remind)
+
+    def exchange(
+        self, notifiers: Sequence[Notifier], *, console_url: str | None = None, remind: timedelta | None = None
+    ) -> None:
+        """Other targets from now on. What waits for a target of the same name goes to the new one.
+
+        An attempt that is on its way is broken off and repeated under its id.
+        """
+        self._notifiers = tuple(notifiers)
+        self._planner = Planner(self._store, self._notifiers, console_url=console_url, clock=self._clock, remind=remind)
+        self._couriers = tuple(Courier(self._store, notifier, self._clock) for notifier in self._notifiers)
+        self._exchanged.set()
 
     def nudge(self) -> None:
         """Alerts changed: plan soon. Cheap; call it from the loop's thread."""
@@ -58,26 +71,35 @@ class Outbox:
 
     async def run(self) -> None:
         """Plan and deliver until cancelled."""
-        self._planner.forget()
+        while True:
+            await self._carry()
+
+    async def _carry(self) -> None:
+        """Plan and deliver to the targets of now, until they are exchanged."""
+        self._exchanged.clear()
+        notifiers, planner, couriers = self._notifiers, self._planner, self._couriers
+        planner.forget()
         try:
-            for notifier in self._notifiers:
+            for notifier in notifiers:
                 await notifier.open()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._plan())
-                for courier in self._couriers:
-                    group.create_task(courier.run())
+                tasks = [group.create_task(self._plan(planner, couriers))]
+                tasks += [group.create_task(courier.run()) for courier in couriers]
+                await self._exchanged.wait()
+                for task in tasks:
+                    task.cancel()
         finally:
-            for notifier in self._notifiers:
+            for notifier in notifiers:
                 await notifier.close()
 
-    async def _plan(self) -> None:
+    async def _plan(self, planner: Planner, couriers: Sequence[Courier]) -> None:
         troubles = 0
         while True:
             self._wake.clear()
             began = time.monotonic()
             try:
-                if await self._planner.plan():
-                    for courier in self._couriers:
+                if await planner.plan():
+                    for courier in couriers:
                         courier.nudge()
                 troubles = 0
             except StoreError as error:

@@ -22,7 +22,8 @@ from schoolwacht_collector.rules.sigma import matchers
 
 #: Seconds between two looks at the folder.
 INTERVAL = 5.0
-_State: TypeAlias = tuple[tuple[str, int, int], ...]
+#: What a set was made of: the settings, and of each file its path, time (ns) and size (bytes).
+_State: TypeAlias = tuple[RuleSettings, tuple[tuple[str, int, int], ...]]
 _logger = logging.getLogger(__name__)
 
 
@@ -32,7 +33,8 @@ class Rules:
     def __init__(self, settings: RuleSettings) -> None:
         self.current = RuleSet(())
         self.faults: list[RuleError] = []
-        self._settings = settings
+        #: May be exchanged; the next look takes them up.
+        self.settings = settings
         self._state: _State | None = None
 
     async def load(self) -> None:
@@ -53,7 +55,7 @@ class Rules:
                 RuleError(
                     f"has {ruleset.size} rules that can be used, less than half of the {self.current.size} that are"
                     " matched: those stay; restart the collector if that is meant",
-                    path=str(folder(self._settings)),
+                    path=str(folder(self.settings)),
                 ),
             ]
         else:
@@ -76,12 +78,14 @@ class Rules:
         }
 
     def _look(self) -> tuple[_State, tuple[RuleSet, list[RuleError]] | None]:
-        paths = files([folder(self._settings)])
+        settings = self.settings
+        paths = files([folder(settings)])
         try:
-            state = tuple((str(path), (found := path.stat()).st_mtime_ns, found.st_size) for path in paths)
+            found = tuple((str(path), (each := path.stat()).st_mtime_ns, each.st_size) for path in paths)
         except OSError as error:
             raise RuleError(f"cannot be looked at: {error.strerror}", path=str(error.filename)) from error
-        return state, None if state == self._state else ruleset_of(paths, self._settings)
+        state = (settings, found)
+        return state, None if state == self._state else ruleset_of(paths, settings)
 
     def _tell(self, faults: list[RuleError]) -> None:
         told = {str(each) for each in self.faults}

@@ -61,7 +61,8 @@ class Care:
     ) -> None:
         self._store = store
         self._judge = judge
-        self._settings = settings or TriageSettings()
+        #: May be exchanged; the next look takes them up.
+        self.settings = settings or TriageSettings()
         self._on_change = on_change
         self._clock = clock
         self._state: frozenset[tuple[str, datetime]] | None = None
@@ -114,7 +115,7 @@ class Care:
 
     async def _healed(self, alert: Alert) -> str | None:
         """Why an open alert can be closed, or None."""
-        settings, now = self._settings, self._clock()
+        settings, now = self.settings, self._clock()
         quiet = now - alert.arrived
         if alert.suppressed_by is not None and quiet > QUIET:
             return f"hidden by tuning rule {alert.suppressed_by}, and quiet for a day"
