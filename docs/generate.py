@@ -23,6 +23,7 @@ from schoolwacht_collector import metrics
 from schoolwacht_collector.config import Settings as CollectorSettings
 from schoolwacht_collector.index.port import DOCUMENTS
 from schoolwacht_collector.query.fields import FIELDS
+from schoolwacht_collector.reload import is_live
 
 HERE = Path(__file__).resolve().parent
 _TABLE = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -36,6 +37,14 @@ def settings_table(tree: type[msgspec.Struct]) -> str:
         kind = item.type.replace("|", "\\|")
         rows.append(f"| `{item.name}` | {kind} | {default} | {item.description} |")
     return "\n".join(rows) + "\n"
+
+
+def live_settings() -> str:
+    """The settings that a collector exchanges while it runs, and those that need a restart."""
+    names = [item.name for item in settings(CollectorSettings)]
+    live = ", ".join(f"`{name}`" for name in names if is_live(name))
+    fixed = ", ".join(f"`{name}`" for name in names if not is_live(name))
+    return f"Live: {live}.\n\nOnly at a restart: {fixed}.\n"
 
 
 def fields_table() -> str:
@@ -81,6 +90,7 @@ def metrics_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "agent-settings": lambda: settings_table(AgentSettings),
     "collector-settings": lambda: settings_table(CollectorSettings),
+    "live-settings": live_settings,
     "fields": fields_table,
     "behaviour": behaviour,
     "metrics": metrics_table,

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,6 +107,7 @@ def _serve_settings(options: argparse.Namespace) -> config.Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened to: its default would end a start
     settings = _serve_settings(options)
 
     def read() -> config.Settings:

@@ -1,4 +1,4 @@
-"""The collector's settings: one frozen tree from ``collector.toml``, read once and checked as a whole.
+"""The collector's settings: one frozen tree from ``collector.toml``, read and checked as a whole.
 
 Promise: a tree that :func:`load` or :func:`check` returned can be used without looking again; every fault names the
 file and the setting. Limits: secrets are no settings (:mod:`.secret`, and ``secret_file`` of a notifier).

@@ -68,6 +68,7 @@ async def _reloading(collector: app.Collector, read: Callable[[], Settings] | No
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # its default would end a stop that still stores
 
 
 async def _reload(collector: app.Collector, read: Callable[[], Settings] | None) -> None:

