@@ -1,8 +1,9 @@
 """A rule against its own examples, and a Sigma rule with each of its conditions switched off.
 
-An example is an event (dotted fields) or ``{capture: PATH}``: a capture file, or a folder of them, relative to the rule
-file, that is played through the agent's engine as ``schoolwacht-agent replay`` does. Under ``match`` stands what the
-rule must find, under ``miss`` what it must not.
+An example of a Sigma rule is an event (dotted fields) or ``{capture: PATH}``: a capture file, or a folder of them,
+relative to the rule file, that is played through the agent's engine as ``schoolwacht-agent replay`` does. Under
+``match`` stands what the rule must find, under ``miss`` what it must not. Behaviour and Suricata descriptions have
+captures only, correlation rules have signals (:mod:`..correlate.examples`).
 
 Promise: all faults are told, with file and line. Limits: captures need the agent installed; a capture that a package
 leaves out is told as skipped, one that a checkout lacks is a fault.
@@ -11,9 +12,11 @@ leaves out is told as skipped, one that a checkout lacks is a fault.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ import msgspec
 from schoolwacht.derive import derive
 from schoolwacht.errors import RuleError
 from schoolwacht.event import Event
+from schoolwacht_collector.correlate import examples as correlated
+from schoolwacht_collector.correlate.read import RuleFaults
+from schoolwacht_collector.correlate.read import read as read_correlation
 from schoolwacht_collector.rules.compile import single
 from schoolwacht_collector.rules.read import Kind, Rule
 from schoolwacht_collector.rules.shipped import packaged
@@ -50,7 +56,9 @@ class Outcome:
 
 
 def attempt(rule: Rule, *, captures: bool = True) -> Outcome:
-    """Try every example of a rule of the kinds sigma, behaviour and suricata."""
+    """Try every example of a rule."""
+    if rule.kind is Kind.CORRELATION:
+        return _correlation(rule)
     outcome = Outcome()
     try:
         found = matcher(rule) if rule.kind is Kind.SIGMA else None
@@ -134,16 +142,45 @@ def _play(
     captures = [path] if path.is_file() else _captures(path)
     if not captures:
         raise rule.error(f"{place}.capture", f"there is no capture at {path}")
-    for capture in captures:
-        outcome.tried += 1
+
+    def shows(capture: Path) -> bool:
         events = replayed(capture, home=values.get("home", ()), engine=str(values.get("engine", "auto")))
-        try:
-            hit = any(_hits(rule, found, event) for event in events)
-        except RuleError as error:
-            raise rule.error(place, error.message) from error
+        return any(_hits(rule, found, event) for event in events)
+
+    try:
+        # Each is played by a process of its own, so threads are enough to keep all cores busy.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            hits = list(pool.map(shows, captures))
+    except RuleError as error:
+        raise rule.error(place, error.message) from error
+    outcome.tried += len(captures)
+    for capture, hit in zip(captures, hits, strict=True):
         if hit is not (side == "match"):
             wrong = "must give the detection and does not" if side == "match" else "must not give it and does"
             outcome.faults.append(rule.error(place, f"{capture.name} {wrong}"))
+
+
+def _correlation(rule: Rule) -> Outcome:
+    outcome = Outcome()
+    try:
+        file, examples = read_correlation(rule.path), _examples(rule)
+    except RuleFaults as faults:
+        outcome.faults += [rule.error(each.field or "", each.message) for each in faults.faults]
+        return outcome
+    except RuleError as error:
+        outcome.faults.append(error)
+        return outcome
+    for side, place, values in examples:
+        outcome.tried += 1
+        try:
+            hit = correlated.raised(file, values)
+        except RuleError as error:
+            outcome.faults.append(rule.error(place, error.message))
+            continue
+        if hit is not (side == "match"):
+            wrong = "must raise the rule and does not" if side == "match" else "must not raise the rule and does"
+            outcome.faults.append(rule.error(place, wrong))
+    return outcome
 
 
 def _captures(folder: Path) -> list[Path]:

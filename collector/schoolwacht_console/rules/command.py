@@ -112,15 +112,9 @@ def _test(arguments: argparse.Namespace) -> int:
     rules, faults = _rules(arguments)
     outcome = Outcome(faults=list(faults))
     for rule in rules:
-        if rule.kind is not Kind.CORRELATION:
-            outcome.add(attempt(rule, captures=not arguments.no_captures))
-    left_out = sum(rule.kind is Kind.CORRELATION for rule in rules)
-    return _report(
-        arguments,
-        outcome.faults,
-        {"rules": len(rules) - left_out, "examples": outcome.tried, "skipped": len(outcome.skipped),
-         "correlation_rules_left_out": left_out},
-    )  # fmt: skip
+        outcome.add(attempt(rule, captures=not arguments.no_captures))
+    counts = {"rules": len(rules), "examples": outcome.tried, "skipped": len(outcome.skipped)}
+    return _report(arguments, outcome.faults, counts)
 
 
 def _lint(arguments: argparse.Namespace) -> int:

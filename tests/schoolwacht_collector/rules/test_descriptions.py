@@ -17,6 +17,7 @@ from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_collector.rules.read import LEVELS, Kind, Rule, read_file
 from tests.bench.detections import expectations
 from tests.parts import CAPTURES
+from tests.schoolwacht_agent.behave.test_captures import judged
 from tests.schoolwacht_collector.rules.test_shipped import RULES, own
 
 SURICATA, BEHAVIOUR = own(Kind.SURICATA), own(Kind.BEHAVIOUR)
@@ -74,6 +75,26 @@ def test_a_recorded_capture_is_expected_to_show_what_the_description_says(rule: 
             if capture.is_relative_to(CAPTURES):
                 wanted = EXPECTED[capture].partition("not ")[0]
                 assert (rule.name in wanted) is (side == "match"), capture
+
+
+MADE = [
+    pytest.param(rule, side, capture, id=f"{rule.name}-{side}")
+    for rule in BEHAVIOUR
+    for side in ("match", "miss")
+    for capture in captures(rule, side)
+    if not capture.is_relative_to(CAPTURES)
+]
+
+
+@pytest.mark.parametrize(("rule", "side", "capture"), MADE)
+def test_a_made_capture_shows_what_the_description_says(rule: Rule, side: str, capture: Path) -> None:
+    found = {event.signal_detection for event in judged(str(capture))}
+    assert (rule.name in found) is (side == "match")
+
+
+def test_every_made_capture_is_an_example() -> None:
+    made = set((RULES / "examples" / "behaviour").rglob("*.pcap*"))
+    assert {parameters.values[2] for parameters in MADE} == made
 
 
 @pytest.mark.parametrize(

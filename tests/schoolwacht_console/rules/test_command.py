@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from schoolwacht_console.cli import main
+from tests.parts import suricata
 from tests.schoolwacht_collector.rules.test_shipped import RULES
 
 SIGMA = RULES / "sigma"
@@ -38,6 +39,67 @@ def test_a_failing_example_is_reported_with_file_and_line(tmp_path: Path, capsys
     line = next(n for n, each in enumerate(text.splitlines(), 1) if "miss:" in each) + 1
     assert main(["rules", "test", str(path)]) == 1
     assert f"{path}:{line}: examples.miss.0: must not match and does" in capsys.readouterr().err
+
+
+def described(kind: str, name: str, target: Path) -> Path:
+    """A copy of a description whose captures are still those of the project."""
+    source = RULES / kind / name
+    folder = target / kind
+    folder.mkdir()
+    for beside in source.parent.glob(f"{source.stem}.*"):
+        text = beside.read_text("utf-8").replace("{capture: ../..", f"{{capture: {RULES.parent}")
+        (folder / beside.name).write_text(text.replace("{capture: ..", f"{{capture: {RULES}"), "utf-8")
+    return folder / name
+
+
+def test_a_capture_that_does_not_show_the_behaviour_is_reported_with_file_and_line(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    path = described("behaviour", "d04-password-guessing.yml", tmp_path)
+    text = path.read_text("utf-8").split("  match:")[0]
+    guessing, web = CAPTURE.with_name("ssh-guessing.pcap"), CAPTURE
+    for right in (True, False):
+        match, miss = (guessing, web) if right else (web, guessing)
+        examples = "".join(f"  {side}:\n    - {{capture: {one}, engine: packets}}\n"
+                           for side, one in (("match", match), ("miss", miss)))  # fmt: skip
+        path.write_text(text + examples, "utf-8")
+        assert main(["rules", "test", str(path)]) == (0 if right else 1)
+    line = text.count("\n") + 2
+    told = capsys.readouterr().err
+    assert f"{path}:{line}: examples.match.0: web-and-dns.pcap must give the detection and does not" in told
+    assert f"{path}:{line + 2}: examples.miss.0: ssh-guessing.pcap must not give it and does" in told
+
+
+def test_a_capture_that_does_not_set_off_the_signatures_is_reported(tmp_path: Path, capsys: Captured) -> None:
+    suricata()
+    path = described("suricata", "d23-tor.yml", tmp_path)
+    text = path.read_text("utf-8").split("  match:")[0]
+    folder = RULES / "examples" / "suricata" / "d23-tor"
+    path.write_text(
+        f"{text}  match:\n    - {{capture: {folder}/match/socks.pcap}}\n    - {{capture: {folder}/miss/word.pcap}}\n"
+        f"  miss:\n    - {{capture: {folder}/miss/net.pcap}}\n",
+        "utf-8",
+    )
+    assert main(["rules", "test", str(path)]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"{path}:{text.count(chr(10)) + 3}: examples.match.1: word.pcap must give the detection" in told
+
+
+def test_a_correlation_rule_is_tried_and_a_wrong_example_is_told_with_its_line(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "d06.yml"
+    text = (RULES / "correlation" / "d06-kerberoast.yml").read_text("utf-8")
+    path.write_text(text, "utf-8")
+    assert main(["rules", "test", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 6
+    path.write_text(text.replace("number: 3, seconds: 300", "number: 2, seconds: 300", 1), "utf-8")
+    line = next(n for n, each in enumerate(text.splitlines(), 1) if each == "  match:") + 1
+    assert main(["rules", "test", str(path)]) == 1
+    assert f"{path}:{line}: examples.match.0: must raise the rule and does not" in capsys.readouterr().err
+    path.write_text(text.replace("number: 3, seconds: 300", "number: three, seconds: 300", 1), "utf-8")
+    assert main(["rules", "test", str(path)]) == 1
+    assert f"{path}:{line}: examples.match.0: is no example" in capsys.readouterr().err
 
 
 def test_an_idle_condition_is_found(tmp_path: Path, capsys: Captured) -> None:
