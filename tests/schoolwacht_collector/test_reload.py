@@ -280,7 +280,7 @@ async def test_all_workers_get_the_settings_that_were_read_again_and_one_that_is
             return killed not in workers.pids and await up()
 
         await until(another)
-        assert await _cut_off(workers.url)
+        await until(lambda: _cut_off(workers.url))
     finally:
         workers.stop()
         await task
