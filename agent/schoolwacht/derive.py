@@ -88,7 +88,8 @@ COPIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-#: Kinds of sightings, and the field of such a value: a sighting that has it there travels without ``sighting.value``.
+#: Kinds of sightings, and the field of such a value: a sighting that has it there travels without ``sighting.kind``
+#: and ``sighting.value``.
 SIGHTED: MappingProxyType[str, str] = MappingProxyType(
     {
         "domain": "dns_question_name",
@@ -104,6 +105,9 @@ SIGHTED: MappingProxyType[str, str] = MappingProxyType(
 _WITHOUT_CLIENT = frozenset(
     {Dataset.ARP, Dataset.ANOMALY, Dataset.SIGNAL, Dataset.SIGHTING, Dataset.EVIDENCE, Dataset.HEALTH}
 )
+
+#: ``event.module`` of sums and sightings: the step of the agent that makes them.
+COUNTED_BY = "minimise"
 
 # Lists shared by every event of a dataset: encoders only read them.
 _CATEGORY = {dataset: list(entry.category) for dataset, entry in TAXONOMY.items()}
@@ -132,14 +136,36 @@ def derive(event: Event) -> None:
         event.server_ip, event.server_port = event.destination_ip, event.destination_port
     if event.dns_question_name is not None:
         event.dns_question_registered_domain, event.dns_question_subdomain = split(event.dns_question_name)
-    if dataset is Dataset.SIGHTING and event.sighting_value is None:
+    if dataset is Dataset.SIGHTING:
         _sight(event)
+    elif dataset is Dataset.SUMMARY:
+        _sum(event)
     event.related_ip = _addresses(event)
     event.related_hosts = _names(event)
     event.related_hash = _hashes(event)
 
 
+def _sum(event: Event) -> None:
+    """Figures of a sum that are as many as others did not travel."""
+    if event.event_module is None:
+        event.event_module = COUNTED_BY
+    if event.source_packets is None:
+        # It has no flows: what is left out is none.
+        return
+    if event.summary_flows is None:
+        event.summary_flows = event.summary_events
+    if event.summary_failures is None and event.destination_packets is None:
+        # No flow had an answer, so each has failed: here nothing left out can mean none.
+        event.summary_failures = event.summary_flows
+
+
 def _sight(event: Event) -> None:
+    if event.event_module is None:
+        event.event_module = COUNTED_BY
+    if event.sighting_value is not None:
+        return
+    if event.sighting_kind is None:
+        event.sighting_kind = next((kind for kind, field in SIGHTED.items() if getattr(event, field) is not None), None)
     field = SIGHTED.get(event.sighting_kind or "")
     value: str | None = None if field is None else getattr(event, field)
     event.sighting_value = None if value is None else clip(value)

@@ -3,7 +3,7 @@
     python -m tests.bench.volume CAPTURE… [--engine suricata|packets] [--batch 2000]
 
 Each capture goes through source, standpoint, behaviour and ``minimise`` as in ``run``; what comes out is put into
-batches as the uplink does (MessagePack, zstd level 3). Beside the levels stands what leaves with ``minimise`` off,
+batches as the uplink does (MessagePack, zstd level 1). Beside the levels stands what leaves with ``minimise`` off,
 and the capture itself. Goal: ``summary`` at most 15 % of ``full``."""
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schoolwacht.derive import COPIES, derive
+from schoolwacht.derive import COPIES, SIGHTED, derive
 from schoolwacht.event import Dataset, Event
 
 _ADDRESSES = st.sampled_from(["192.0.2.1", "2001:db8::1", "10.0.0.7"])
@@ -55,6 +55,31 @@ def test_every_address_name_and_digest_is_related() -> None:
     assert event.related_ip == ["192.0.2.1", "2001:db8::1"]
     assert event.related_hosts == ["example.nl"]
     assert event.related_hash == ["ab" * 16]
+
+
+def test_a_sum_without_flows_has_none_of_their_figures() -> None:
+    event = Event(datetime(2026, 3, 1, tzinfo=UTC), Dataset.SUMMARY, summary_events=3)
+    derive(event)
+    assert (event.summary_flows, event.summary_failures, event.event_module) == (None, None, "minimise")
+
+
+def test_figures_of_a_sum_that_did_not_travel_are_filled_in_and_those_that_did_stay() -> None:
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    silent = Event(when, Dataset.SUMMARY, source_packets=9, summary_events=3)
+    mixed = Event(when, Dataset.SUMMARY, source_packets=9, summary_events=5, summary_flows=2, summary_failures=4)
+    answered = Event(when, Dataset.SUMMARY, source_packets=9, destination_packets=1, summary_events=3)
+    for event in (silent, mixed, answered):
+        derive(event)
+    found = [(event.summary_flows, event.summary_failures) for event in (silent, mixed, answered)]
+    assert found == [(3, 3), (2, 4), (3, None)]
+
+
+def test_the_kind_of_a_sighting_follows_from_the_field_of_its_value() -> None:
+    for kind, field in SIGHTED.items():
+        event = Event(datetime(2026, 3, 1, tzinfo=UTC), Dataset.SIGHTING)
+        setattr(event, field, "192.0.2.1")
+        derive(event)
+        assert (event.sighting_kind, event.sighting_value) == (kind, "192.0.2.1")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -26,7 +26,6 @@ from schoolwacht.event import Dataset, Direction, Event, clip
 from schoolwacht_agent.minimise.hosts import Hosts
 from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
 from schoolwacht_agent.minimise.settings import Level
-from schoolwacht_agent.minimise.sums import MODULE
 
 DOMAIN, ADDRESS, JA3, JA4, CERTIFICATE, USER_AGENT = "domain", "address", "ja3", "ja4", "certificate", "user-agent"
 #: The field in which a kind of value is found again. SHA-1 is what both engines state of a certificate.
@@ -170,7 +169,7 @@ class Sightings:
             seen.touched = False
         self._touched, self._reset, self.counts = [], True, 0
         gone = [
-            _event(school, kind, value, seen)
+            (school, kind, value, seen)
             for school, kinds in self._held.items()
             for kind, values in kinds.items()
             for value, seen in values.items()
@@ -178,7 +177,7 @@ class Sightings:
         ]
         if forget:
             self._held, self._number = {}, 0
-        return gone
+        return [_event(*each) for each in sorted(gone, key=_order)]
 
     def changes(self) -> SightingChanges:
         """What the journal has to keep."""
@@ -237,15 +236,15 @@ def _minute(moment: datetime) -> datetime:
 
 
 def _event(school: str | None, kind: str, value: str, seen: _Seen) -> Event:
-    event = Event(_minute(seen.last), Dataset.SIGHTING, MODULE)
+    event = Event(_minute(seen.last), Dataset.SIGHTING)
     if (first := _minute(seen.first)) != event.timestamp:
         event.event_start = first
     event.school_location = school
-    event.sighting_kind, event.sighting_count = kind, seen.count
+    event.sighting_count = seen.count
     if seen.hidden:
-        # ``derive`` copies it into ``sighting.value``: it need not travel twice.
+        # ``derive`` tells the kind by the field and copies the value into ``sighting.value``: neither need travel.
         setattr(event, FIELD[kind], value)
     else:
-        event.sighting_value = clip(value)
+        event.sighting_kind, event.sighting_value = kind, clip(value)
     seen.count, seen.hidden = 0, False
     return event

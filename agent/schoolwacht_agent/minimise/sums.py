@@ -27,7 +27,6 @@ from schoolwacht_agent.behave.flows import unanswered
 from schoolwacht_agent.minimise.hosts import Hosts
 from schoolwacht_agent.minimise.pseudonyms import Pseudonyms
 
-MODULE = "minimise"
 #: Ports above belong to clients, not to services.
 _SERVICE_PORTS = 32_768
 _INSIDE = frozenset({Direction.INTERNAL, Direction.INBOUND})
@@ -132,7 +131,7 @@ class Sums:
         held, self._held = self._held, {}
         self._touched, self._reset, self.events = [], True, 0
         # What has the same fields stands together: that packs better.
-        return [_event(*each) for each in sorted(held.items(), key=_order)]
+        return sorted((_event(*each) for each in held.items()), key=_order)
 
     def changes(self) -> SumChanges:
         """What the journal has to keep."""
@@ -215,12 +214,17 @@ def _whole(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _order(each: tuple[Key, _Sum]) -> tuple[str, ...]:
-    key, found = each
-    _, school, zone, direction, client, _, transport, protocol, *rest = key
-    shape = (school, zone, protocol, transport, direction, found.flows > 0, found.first != found.last)
-    alike = (found.failures, found.events, client)
-    return tuple("" if part is None else str(part) for part in (*shape, *alike, *rest, key))
+def _order(event: Event) -> tuple[object, ...]:
+    # First what decides which fields a sum has, then what many share, last what tells them apart.
+    name = event.dns_question_name or event.tls_client_server_name or event.url_domain or ""
+    client, server, port = event.source_ip or "", event.destination_ip or "", event.destination_port or 0
+    return (
+        event.school_location or "", event.school_zone or "",
+        not client, event.network_transport or "", not server, not port, event.destination_packets is None,
+        event.summary_flows is None, event.source_packets is None, event.summary_failures is None,
+        event.network_protocol or "", event.network_direction or "", not name, event.event_start is None,
+        event.summary_events == 1, client, name, server, port, event.pseudonym_epoch or "",
+    )  # fmt: skip
 
 
 def domain_of(name: str | None, hosts: Hosts) -> str | None:
@@ -237,7 +241,7 @@ def domain_of(name: str | None, hosts: Hosts) -> str | None:
 
 def _event(key: Key, found: _Sum) -> Event:
     period, school, zone, direction, client, server, transport, protocol, port, field, name = key
-    event = Event(_whole(found.last), Dataset.SUMMARY, MODULE)
+    event = Event(_whole(found.last), Dataset.SUMMARY)
     if (first := _whole(found.first)) != event.timestamp:
         event.event_start = first
     event.pseudonym_epoch = period
@@ -249,7 +253,11 @@ def _event(key: Key, found: _Sum) -> Event:
     event.summary_events = found.events
     event.summary_failures = found.failures or None
     if found.flows:
-        event.summary_flows = found.flows
+        # What ``derive`` fills in need not travel: all events flows, all flows without an answer.
+        if found.flows != found.events:
+            event.summary_flows = found.flows
+        if not found.down_packets and found.failures == found.flows:
+            event.summary_failures = None
         event.source_bytes, event.source_packets = found.up_bytes, found.up_packets
         # Nothing is said by leaving out: most of what fails has no answer.
         event.destination_bytes, event.destination_packets = found.down_bytes or None, found.down_packets or None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schoolwacht.derive import derive
 from schoolwacht.errors import SpoolError
 from schoolwacht.event import Dataset, Event
 from schoolwacht_agent.minimise.journal import Journal, Position, recover, split
@@ -31,6 +32,7 @@ def figures(events: list[Event]) -> Counter[str]:
     """What sums and sightings add up to."""
     found: Counter[str] = Counter()
     for one in events:
+        derive(one)
         if one.event_dataset is Dataset.SUMMARY:
             found["events"] += one.summary_events or 0
             found["flows"] += one.summary_flows or 0

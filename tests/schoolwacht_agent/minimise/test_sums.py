@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schoolwacht.derive import derive
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_agent.behave.flows import unanswered
 from schoolwacht_agent.minimise.settings import Level
@@ -60,6 +61,8 @@ def summed(events: Iterable[Event], size: int = 20_000) -> list[Event]:
     made = step(Level.SUMMARY, sums=size)
     kept = [one for one in made.through(list(events)) + made.finish() if one.event_dataset is Dataset.SUMMARY]
     assert all(one.source_ip is None or one.source_ip.startswith("fd") for one in kept)
+    for one in kept:
+        derive(one)
     return kept
 
 
@@ -188,6 +191,17 @@ def test_a_scan_is_one_sum_however_many_it_tried() -> None:
     (one,) = summed(tried)
     assert one.summary_flows == one.summary_failures == 99
     assert one.destination_port is None
+
+
+def test_figures_that_follow_from_others_do_not_travel() -> None:
+    made = step(Level.SUMMARY)
+    made.through([flow(network_protocol="tls", destination_packets=0), flow(network_protocol="smb")])
+    sent = {one.network_protocol: one for one in made.finish() if one.event_dataset is Dataset.SUMMARY}
+    assert [(one.summary_flows, one.summary_failures, one.event_module) for one in sent.values()] == [(None,) * 3] * 2
+    for one in sent.values():
+        derive(one)
+    assert (sent["tls"].summary_flows, sent["tls"].summary_failures, sent["tls"].event_module) == (1, 1, "minimise")
+    assert (sent["smb"].summary_flows, sent["smb"].summary_failures) == (1, None)
 
 
 def test_attempts_from_outside_are_one_sum() -> None:
