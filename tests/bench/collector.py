@@ -1,13 +1,14 @@
 """How many events a second one collector core takes, with a store that keeps nothing.
 
-    python -m tests.bench.collector CAPTURE [--engine suricata] [--indicators 100000] [--seconds 5]
+    python -m tests.bench.collector CAPTURE [--engine suricata] [--indicators 100000] [--seconds 5] [--sigma] [--tls]
 
 First each step of the intake on its own, over the same batches in one process (best of some rounds); then the whole by
 HTTP: the intake in a process pinned to one core, the senders on the others (``json``: with a store that at least writes
 the JSON that a real one keeps). Beside it, in the same run, the ceiling
 and a peer: the same bodies taken by a bare aiohttp handler that does nothing with them, and one that decodes them into
 untyped dicts (``msgpack.unpackb``) and encodes those as JSON. Goal: 65,000 events/s on one core, with all checks and
-100,000 indicators. Without TLS, which :mod:`tests.bench.intake_workers` has, and without Sigma rules.
+100,000 indicators, 100 Sigma rules (``--sigma``: the project's own, and copies of them up to 100 that each need a port
+of their own) and mutual TLS (``--tls``: of the peers too, each sender with a certificate of its own).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from schoolwacht.event import Event
 from schoolwacht.match import IndicatorSet
 from schoolwacht.wire import BATCH_TYPE, LIMITS, Verdict, decode_batch, open_batch
 from schoolwacht_agent.config import EngineName
-from schoolwacht_collector.config import local
+from schoolwacht_collector.config import Settings, local
 from schoolwacht_collector.dead_letters import DeadLetters
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.index.memory import MemoryStore
@@ -51,8 +52,16 @@ from schoolwacht_collector.matching import Matching
 from schoolwacht_collector.prepare import prepare
 from schoolwacht_collector.records import School
 from schoolwacht_collector.registry import Registry, enrol
+from schoolwacht_collector.rules.read import files, read
+from schoolwacht_collector.rules.ruleset import RuleSet
+from schoolwacht_collector.rules.running import Rules
+from schoolwacht_collector.rules.shipped import shipped_rules
+from schoolwacht_collector.rules.sigma import matchers
 from schoolwacht_collector.stamp import Bounds, Stamper
+from schoolwacht_collector.tls import ServerTls
+from tests.bench.matching import many
 from tests.bench.traffic import Frame, events_of, frames, indicators
+from tests.schoolwacht_collector.certificates import Authority
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 SCHOOL = School(location="00AB00", board="12345", sector="po", region="Utrecht")
@@ -83,6 +92,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--agents", type=int, default=4)
+    parser.add_argument("--sigma", action="store_true", help="match 100 Sigma rules")
+    parser.add_argument("--tls", action="store_true", help="send over mutual TLS")
+    parser.add_argument("--certificates", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -92,16 +104,26 @@ def main() -> None:
     batches = list(frames(events, size=options.batch, number=max(8, len(events) // options.batch)))
     size = sum(len(frame.data) for frame in batches) / (len(batches) * options.batch)
     print(f"{len(events)} events of {options.capture.name}, {size:.0f} bytes an event on the wire")
-    _steps(batches, options.indicators)
-    bare = _whole(options, batches, "bare")
-    dicts = _whole(options, batches, "dicts")
-    intake = _whole(options, batches, "intake")
-    _whole(options, batches, "json")
+    _steps(batches, options.indicators, sigma=options.sigma)
+    with tempfile.TemporaryDirectory() as directory:
+        authority = Authority(Path(directory)) if options.tls else None
+        if authority:
+            authority.issue("collector")
+        bare = _whole(options, batches, "bare", authority)
+        dicts = _whole(options, batches, "dicts", authority)
+        intake = _whole(options, batches, "intake", authority)
+        _whole(options, batches, "json", authority)
     print(f"ratio: intake to bare handler {intake / bare:.2f}, intake to untyped dicts {intake / dicts:.2f}")
 
 
-def _steps(batches: list[Frame], number: int) -> None:
+def hundred_rules() -> RuleSet:
+    """The project's own Sigma rules, and copies of them up to a hundred."""
+    return RuleSet(many(matchers(read(files([shipped_rules() / "sigma"]))[0])[0], 100))
+
+
+def _steps(batches: list[Frame], number: int, *, sigma: bool) -> None:
     matcher = IndicatorSet.build(indicators(number))
+    rules = hundred_rules() if sigma else RuleSet(())
     agent = asyncio.run(enrol(MemoryStore(), "bench", [SCHOOL])).agent
     stamper = Stamper(agent, SECRET, BOUNDS)
     total = sum(frame.items for frame in batches)
@@ -130,7 +152,7 @@ def _steps(batches: list[Frame], number: int) -> None:
     def prepared(_: None) -> None:
         for frame in batches:
             opened = open_batch(frame.data)
-            for _ in prepare(opened, stamper.batch(opened.epoch, now=datetime.now(UTC)), matcher):
+            for _ in prepare(opened, stamper.batch(opened.epoch, now=datetime.now(UTC)), matcher, rules):
                 pass
 
     def stamp_all(given: list[Any]) -> None:
@@ -147,9 +169,15 @@ def _steps(batches: list[Frame], number: int) -> None:
     timed("inflate and decode", lambda: None, lambda _: decoded())
     timed("stamp, derive included", decoded, stamp_all)
     timed("  of which derive", stamped, derive_all)
-    timed(f"match {number} indicators", stamped, lambda events: [matcher.match(event) for event in events])
+    timed(f"match {number} indicators", stamped, lambda events: _each(matcher.match, events))
+    timed(f"match {rules.size} Sigma rules", stamped, lambda events: _each(rules.match, events))
     timed("all of these, slice by slice", lambda: None, prepared)
-    timed("encode as JSON", stamped, lambda events: [documents.encode(event) for event in events])
+    timed("encode as JSON", stamped, lambda events: _each(documents.encode, events))
+
+
+def _each(work: Callable[[Event], object], events: Sequence[Event]) -> None:
+    for event in events:
+        work(event)
 
 
 def _inflated(data: bytes) -> bytes:
@@ -158,11 +186,14 @@ def _inflated(data: bytes) -> bytes:
     return inflated
 
 
-def _whole(options: argparse.Namespace, batches: list[Frame], what: str) -> float:
+def _whole(options: argparse.Namespace, batches: list[Frame], what: str, authority: Authority | None) -> float:
     """Events a CPU second of the server process, pinned to one core."""
     command = [sys.executable, "-m", "tests.bench.collector", str(options.capture), "--serve", what]
+    command += ["--indicators", str(options.indicators), "--agents", str(options.agents)]
+    command += ["--sigma"] * options.sigma
+    command += ["--certificates", str(authority.directory)] if authority else []
     server = subprocess.Popen(
-        [*command, "--indicators", str(options.indicators), "--agents", str(options.agents)],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -170,7 +201,7 @@ def _whole(options: argparse.Namespace, batches: list[Frame], what: str) -> floa
     assert server.stdout is not None
     try:
         ready = json.loads(server.stdout.readline())
-        taken, wall = asyncio.run(_send(ready["url"], ready["keys"], batches, options.seconds))
+        taken, wall = asyncio.run(_send(ready["url"], ready["keys"], batches, options.seconds, authority))
         server.stdin.close()
         cpu = float(json.loads(server.stdout.readline())["cpu"])
         server.wait(20)
@@ -185,14 +216,17 @@ def _whole(options: argparse.Namespace, batches: list[Frame], what: str) -> floa
     return taken / cpu
 
 
-async def _send(url: str, keys: list[str], batches: list[Frame], seconds: float) -> tuple[int, float]:
+async def _send(
+    url: str, keys: list[str], batches: list[Frame], seconds: float, authority: Authority | None
+) -> tuple[int, float]:
     taken = 0
     until = time.perf_counter() + seconds
 
     async def sender(key: str, place: int) -> None:
         nonlocal taken
         headers = {"Authorization": f"Bearer {key}", "Content-Type": BATCH_TYPE}
-        async with aiohttp.ClientSession() as session:
+        context = authority.context(authority.issue(key.partition(".")[0])) if authority else True
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
             while time.perf_counter() < until:
                 frame = batches[place % len(batches)]
                 async with session.post(f"{url}/v1/batches", data=frame.data, headers=headers) as response:
@@ -212,12 +246,14 @@ async def _serve(options: argparse.Namespace) -> None:
         async with AsyncExitStack() as stack:
             store = NullStore(encode=options.serve == "json")
             keys = [(await enrol(store, f"bench-{place}", [SCHOOL])).key for place in range(options.agents)]
+            settings = _settings(Path(directory), options.certificates)
             application = (
-                await _intake(store, Path(directory), options.indicators)
+                _intake(store, settings, options)
                 if options.serve in {"intake", "json"}
                 else _peer(decode=options.serve == "dicts")
             )
-            url = await listen(stack, application, "127.0.0.1:0", field="listen", idle=30, stop=5)
+            tls = ServerTls(settings.intake).context if options.certificates else None
+            url = await listen(stack, application, "127.0.0.1:0", field="listen", idle=30, stop=5, tls=tls)
             gc.collect()
             gc.freeze()  # as serve does
             print(json.dumps({"url": url, "keys": keys}), flush=True)
@@ -226,16 +262,34 @@ async def _serve(options: argparse.Namespace) -> None:
             print(json.dumps({"cpu": cpu_seconds() - began}), flush=True)
 
 
-async def _intake(store: NullStore, directory: Path, number: int) -> web.Application:
+def _settings(directory: Path, certificates: Path | None) -> Settings:
     settings = local(directory)
+    # Four agents send what thousands would: none is to be stopped by its quota, which counts all the same.
+    limits = msgspec.structs.replace(settings.limits, agent_events_per_second=1_000_000)
+    intake = settings.intake
+    if certificates:
+        intake = msgspec.structs.replace(
+            intake,
+            certificate=str(certificates / "collector.pem"),
+            key=str(certificates / "collector.key"),
+            client_ca=str(certificates / "authority.pem"),
+        )
+    return msgspec.structs.replace(settings, intake=intake, limits=limits)
+
+
+def _intake(store: NullStore, settings: Settings, options: argparse.Namespace) -> web.Application:
     matching = Matching(store, past=None)
-    matching.indicators = IndicatorSet.build(indicators(number))
+    matching.indicators = IndicatorSet.build(indicators(options.indicators))
+    rules = Rules(settings.rules)
+    if options.sigma:
+        rules.current = hundred_rules()
     return Intake(
         settings,
         secret=SECRET,
         store=store,
         registry=Registry(store),
         matching=matching,
+        rules=rules,
         dead_letters=DeadLetters(settings.dead_letters, daily_bytes=1 << 20, days=1),
         signals_created=lambda: None,
     ).application()
