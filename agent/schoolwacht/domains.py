@@ -20,10 +20,11 @@ def _suffixes() -> PublicSuffixList:
 def split(name: str) -> tuple[str | None, str | None]:
     """The registrable domain of a name and what stands before it: ``("example.nl", "www")``.
 
-    Both None for a public suffix, a single label, a reverse look-up (``.arpa``) or an empty name.
+    Both None for a public suffix, a single label, an address, a reverse look-up (``.arpa``) or an empty name.
     """
     name = name.rstrip(".").lower()
-    if "." not in name or name.endswith(".arpa"):
+    # No top-level domain ends in a digit (RFC 1123): that is an address.
+    if "." not in name or name[-1].isdigit() or name.endswith(".arpa"):
         return None, None
     registered = _suffixes().privatesuffix(name)
     if registered is None:

@@ -13,19 +13,21 @@ import resource
 import shutil
 import socket
 import stat
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from schoolwacht.errors import ConfigError, SchoolwachtError
+from schoolwacht.errors import ConfigError, SchoolwachtError, StoreError
 from schoolwacht_collector import redelivery, secret
 from schoolwacht_collector.app import make_notifiers, make_store
 from schoolwacht_collector.config import Settings, StoreName, address
 from schoolwacht_collector.index.elasticsearch import ElasticsearchStore
-from schoolwacht_collector.index.port import SECTOR, Kind, Search
+from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search
 from schoolwacht_collector.index.sqlite import files
-from schoolwacht_collector.query.ast import All
+from schoolwacht_collector.query.ast import All, Equals
+from schoolwacht_collector.records import DeliveryState
 from schoolwacht_collector.rules.read import files as rule_files
 from schoolwacht_collector.rules.running import folder, ruleset_of
 
@@ -200,7 +202,35 @@ async def _notifications(settings: Settings) -> list[Finding]:
     targets = make_notifiers(settings)
     if not targets:
         return [Finding("notifications", Level.WARNING, "no [[notify]] is configured: alerts show in the console only")]
-    return [Finding("notifications", Level.OK, ", ".join(target.name for target in targets))]
+    found = [Finding("notifications", Level.OK, ", ".join(target.name for target in targets))]
+    store = make_store(settings)
+    try:
+        await store.open()
+        pending = Search(
+            Kind.DELIVERY, Equals("delivery.state", DeliveryState.PENDING.value), SECTOR, limit=1000, oldest_first=True
+        )
+        rows = (await store.search(pending)).rows
+    except StoreError:
+        return found  # said of the store itself
+    finally:
+        await store.close()
+    return _stuck([row for row in rows if row.get("delivery.last_error")]) or found
+
+
+def _stuck(rows: list[Row]) -> list[Finding]:
+    """What each target could not be told; the rows are oldest first."""
+    oldest: dict[str, Row] = {}
+    for row in rows:
+        oldest.setdefault(row["delivery.target"], row)
+    numbers = Counter(row["delivery.target"] for row in rows)
+    return [
+        Finding(
+            "notifications",
+            Level.WARNING,
+            f"{numbers[target]} wait for {target} since {row['@timestamp']}: {row['delivery.last_error']}",
+        )
+        for target, row in oldest.items()
+    ]
 
 
 async def _rules(settings: Settings) -> list[Finding]:

@@ -139,8 +139,12 @@ def title(signal: Row) -> str:
     what = signal.get("rule.name", "Unnamed rule")
     if value := signal.get("threat.indicator.name"):
         what = f"{what} {value}"
+    entity = signal.get("signal.entity", "unknown")
     way = "to" if signal.get("network.direction") == Direction.INBOUND else "from"
-    text = f"{what}: traffic {way} {signal.get('signal.entity', 'unknown')}"
+    text = f"{what}: traffic {way} {entity}"
+    if "sighting.kind" in signal and entity == signal.get("observer.name"):
+        # A sighting names the outside only (docs/privacy.md); the agent is not to blame.
+        text = f"{what}: seen at the school, by {entity}; which host is not told"
     return clip("".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text))
 
 

@@ -171,6 +171,8 @@ def ledger_lines(found: Mapping[str, Any]) -> list[str]:
     lines = [f"{inert(found['agent'])}: {found['waiting']:,} events wait in its spool"]
     if found["difference"]:
         lines.append(f"{found['difference']:,} events are missing since {clock(found['since'])}")
+    elif any(day["stored"] for day in found["days"]) and not any(day["seen"] for day in found["days"]):
+        lines.append("the agent has not told yet what it saw and kept: there is nothing to balance")
     else:
         lines.append("the ledger balances")
     for name, meaning in (

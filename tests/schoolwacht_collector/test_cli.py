@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from schoolwacht.wire import Verdict
 from schoolwacht_collector import secret
@@ -27,6 +29,7 @@ from schoolwacht_collector.cli import main
 from schoolwacht_collector.config import load
 from schoolwacht_collector.index.port import SECTOR, Kind, Search
 from schoolwacht_collector.query.ast import All
+from tests.schoolwacht_collector.notify.test_courier import delivery
 from tests.schoolwacht_collector.serving import deliver, flow
 
 COMMANDS = [
@@ -257,6 +260,35 @@ def test_doctor_names_damaged_and_misnamed_files(
     assert [level for level, detail in found if "events-2026-03-01.sqlite is damaged" in detail] == ["fault"]
     assert [level for level, detail in found if ".damaged-" in detail] == ["warning"] * 2
     assert [level for level, detail in found if "events-2026-02-30.sqlite names no day" in detail] == ["warning"]
+
+
+def test_doctor_says_what_a_target_could_not_be_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret_file = config.parent / "cert.secret"
+    secret_file.write_text("whsec_" + base64.b64encode(bytes(32)).decode())
+    secret_file.chmod(0o600)
+    config.write_text(
+        config.read_text() + f'[[notify]]\ntype = "webhook"\nname = "cert"\nurl = "http://127.0.0.1:9/x"\n'
+        f'secret_file = "{secret_file}"\nallow_private = true\n'
+    )
+    main(["init", "--config", str(config)])
+    capsys.readouterr()
+    assert main(["doctor", "--config", str(config), "--json"]) == 0
+    assert findings(capsys)["notifications"] == ("ok", "cert")
+
+    async def fill() -> None:
+        store = make_store(load(config))
+        await store.open()
+        waiting = {"msg_1": None, "msg_2": "connection refused", "msg_3": "connection refused"}
+        for name, fault in waiting.items():
+            await store.put(Kind.DELIVERY, replace(delivery(name), last_error=fault), None)
+        await store.close()
+
+    asyncio.run(fill())
+    assert main(["doctor", "--config", str(config), "--json"]) == 0
+    level, detail = findings(capsys)["notifications"]
+    assert level == "warning"
+    assert detail.startswith("2 wait for cert since ")
+    assert detail.endswith(": connection refused")
 
 
 def test_doctor_finds_a_port_that_is_taken(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

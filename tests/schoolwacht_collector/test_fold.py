@@ -89,6 +89,14 @@ def test_the_title_of_an_indicator_names_its_value() -> None:
     assert text == "Known bad domain evil.example: traffic from 10.1.0.5"
 
 
+def test_the_title_of_a_sighting_does_not_blame_the_agent() -> None:
+    seen = {"rule.name": "Known bad", "signal.entity": "gw-00aa02", "observer.name": "gw-00aa02"}
+    assert title(seen | {"sighting.kind": "domain"}) == (
+        "Known bad: seen at the school, by gw-00aa02; which host is not told"
+    )
+    assert title(seen) == "Known bad: traffic from gw-00aa02"
+
+
 def test_a_title_is_inert_and_short() -> None:
     text = title({"rule.name": "a\x1b[31m\n" + "b" * 500, "signal.entity": "x"})
     assert text.isprintable()

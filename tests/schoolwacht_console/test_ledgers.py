@@ -15,6 +15,7 @@ from schoolwacht_collector.ledger import counted, said
 from schoolwacht_collector.records import Counted, Ledger
 from schoolwacht_console import cli, ledgers
 from schoolwacht_console.site import make_site
+from schoolwacht_console.tables import ledger_lines
 from tests.schoolwacht_console import sample
 
 NAME = "school-00aa00"
@@ -92,3 +93,17 @@ async def test_another_boards_ledger_is_not_there() -> None:
     assert await ledgers.accept(store, other, NAME, reason="x", by="y") is None
     assert await ledgers.unbalanced(store, other, [NAME]) == {}
     assert await run(store, "agents", "show", "nobody") == 1
+
+
+def test_a_ledger_with_one_side_only_does_not_balance_on_nothing() -> None:
+    sides = {
+        "agent": NAME,
+        "waiting": 0,
+        "difference": 0,
+        "unexplained": 0,
+        "vanished": 0,
+        "uncounted": 0,
+        "accepted": 0,
+    }
+    assert "has not told yet" in ledger_lines(sides | {"days": [{"seen": 0, "stored": 49}]})[1]
+    assert ledger_lines(sides | {"days": [{"seen": 49, "stored": 49}]})[1] == "the ledger balances"

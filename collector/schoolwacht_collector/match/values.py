@@ -169,7 +169,8 @@ def _domain(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    text = _DOT.sub(".", value.strip()).replace("[:]", ":").partition("#")[0]
+    # Browsers take a backslash for a slash (WHATWG URL), so what stands behind it is no host.
+    text = _DOT.sub(".", value.strip()).replace("[:]", ":").replace("\\", "/").partition("#")[0]
     if (scheme := _SCHEME.match(text)) is not None:
         if scheme[0].lower().startswith("ftp"):
             raise IndicatorError(f'"{value}": of URLs only HTTP is compared; give the host', field="value")

@@ -153,10 +153,19 @@ class Courier:
     def _heed(self, attempt: Attempt) -> None:
         """Learn from an attempt how the target is. A refusal is an answer: the target is well."""
         if attempt.verdict is not Verdict.RETRY:
+            if self._failures:
+                log.warning("%s can be told again", self._notifier.name)
             self._failures = 0
             self._paused_until = 0.0
             return
         self._failures += 1
+        if self._failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th … time
+            log.warning(
+                "%s cannot be told (attempt %d in a row), notifications wait: %s",
+                self._notifier.name,
+                self._failures,
+                attempt.detail,
+            )
         pause = min(LONGEST_PAUSE, 2.0 ** min(self._failures, 16)) * self._jitter()
         if attempt.wait is not None:
             pause = max(pause, attempt.wait.total_seconds())

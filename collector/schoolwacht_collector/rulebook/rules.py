@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-_RULE = re.compile(r"^(?P<off>#\s*)?(?P<action>alert|drop|pass|reject\w*)\s+\S.*\(.*\)\s*$")
+_RULE = re.compile(r"^(?P<off>#\s*)?(?P<action>alert|drop|pass|reject\w*)\s+\S[^(]*\(.*\)\s*$")
 _SID = re.compile(r"[;(\s]sid\s*:\s*(\d+)\s*;")
 _REV = re.compile(r"[;(\s]rev\s*:\s*(\d+)\s*;")
 _MESSAGE = re.compile(r'msg\s*:\s*"((?:[^"\\]|\\.)*)"')

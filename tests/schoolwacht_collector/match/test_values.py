@@ -105,6 +105,10 @@ def test_what_would_do_harm_or_is_none_is_refused_with_the_reason(kind: Type, va
         normalise(kind, value)
 
 
+def test_what_stands_before_a_backslash_is_the_host_of_a_url() -> None:
+    assert normalise(Type.URL, "http://evil.example\\@good.example/") == "evil.example/@good.example/"
+
+
 @pytest.mark.parametrize("value", ["word", "1.2.3", "123", "", "abcdef"])
 def test_a_value_without_a_known_form_needs_a_type(value: str) -> None:
     with pytest.raises(IndicatorError):

@@ -5,6 +5,7 @@ import contextlib
 from datetime import timedelta
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -162,3 +163,24 @@ def test_delays_double_up_to_five_minutes() -> None:
 def test_a_wait_that_the_receiver_asks_for_is_kept_to() -> None:
     asked = Attempt(Verdict.RETRY, "HTTP 429", timedelta(minutes=20))
     assert after(delivery(), asked, now=NOW, jitter=0.5).due == NOW + timedelta(minutes=20)
+
+
+async def test_a_target_that_cannot_be_told_is_said_in_the_log_and_its_recovery_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, clock, target = MemoryStore(), Clock(), Target(answer=lambda _: BUSY)
+    await waiting(store, "msg_1")
+    carrying = courier(store, target, clock)
+    for _ in range(4):
+        await carrying.round()
+        clock.now += timedelta(hours=1)
+    target.answer = lambda _: ARRIVED
+    await carrying.round()
+    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [each.split(",")[0] for each in said] == [
+        "cert cannot be told (attempt 1 in a row)",
+        "cert cannot be told (attempt 2 in a row)",
+        "cert cannot be told (attempt 4 in a row)",
+        "cert can be told again",
+    ]
+    assert "HTTP 503" in said[0]

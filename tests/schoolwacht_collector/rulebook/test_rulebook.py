@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from schoolwacht.errors import ConfigError
 from schoolwacht_collector import cli
@@ -265,3 +266,17 @@ url = "{first.url}"
     assert (code, json.loads(out)["added"]) == (0, 1)
     assert "takes all of it" in say("check")[1]
     assert say("update", "--force")[0] != 0
+
+
+def test_a_sparse_file_in_a_bundle_is_refused() -> None:
+    header = bytearray(tarfile.TarInfo("a.rules").tobuf(format=tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"%011o\0" % (1 << 30)  # the real size it claims
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(RulebookError, match="no file of a rule book"):
+        unpack(zstandard.compress(bytes(header) + bytes(1024)))
+
+
+def test_a_line_of_many_brackets_is_judged_at_once() -> None:
+    assert rules_of(["alert x " + "()" * 100_000 + "x"]) == {}
