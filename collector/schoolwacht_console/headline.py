@@ -95,7 +95,8 @@ def _tls(row: Row) -> str:
 
 def _file(row: Row) -> str:
     length = row.get("file.size")
-    return _words(row, "file.name", "file.mime_type") + (f", {size(float(length))}" if length is not None else "")
+    name = _words(row, "file.name", "file.mime_type") or "file without a name"
+    return name + (f", {size(float(length))}" if length is not None else "")
 
 
 def _signal(row: Row) -> str:
@@ -111,6 +112,11 @@ def _evidence(row: Row) -> str:
 
 
 def _health(row: Row) -> str:
+    if not row.get("health.condition"):  # the regular report; its message is the engine
+        fields = (("health.packets", "packets"), ("health.dropped", "dropped"), ("health.evicted", "evicted"))
+        figures = [f"{int(row[name]):,} {what}" for name, what in fields if row.get(name) is not None]
+        engine = f"report of {row['message']}" if row.get("message") else "report"
+        return f"{engine}: {', '.join(figures)}" if figures else engine
     value = row.get("health.value")
     figure = f" {float(value):.4g}" if value else ""
     return f"{row.get('health.condition', '')}{figure}: {row.get('message', '')}".strip(": ")

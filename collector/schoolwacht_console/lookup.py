@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ SIGNAL_ROWS = 50
 #: Pieces of evidence that an alert shows.
 EVIDENCE_ROWS = 10
 _EVIDENCE = Equals("event.dataset", Dataset.EVIDENCE.value)
+#: Who has an address belongs to no connection.
+_ARP = Equals("event.dataset", Dataset.ARP.value)
 #: A community id is put into one query at most this often; an alert of more connections shows its latest.
 _MAX_CONNECTIONS = 50
 _DIRECTORY_SECONDS = 60.0
@@ -60,7 +62,8 @@ class AlertPage(NamedTuple):
 class Story(NamedTuple):
     """An alert, its signals (latest arrival first), and the traffic around it.
 
-    ``connections`` are other events of the same connections (Community ID), ``host`` other events of the same entity
+    ``connections`` are other events of the same connections (Community ID; of a signal over many connections, which
+    carries none: the same two addresses, and the same port if it names one), ``host`` other events of the same entity
     from a little before the first signal to a little after the last; both oldest first and bounded.
     """
 
@@ -246,11 +249,26 @@ async def evidence(store: Store, scope: Scope, of: Alert, signals: Iterable[Row]
 
 
 async def _connections(store: Store, scope: Scope, of: Alert, signals: Iterable[Row], window: Window) -> list[Row]:
-    ids = dict.fromkeys(str(row["network.community_id"]) for row in signals if row.get("network.community_id"))
-    if not ids:
+    rows = list(signals)
+    ids = dict.fromkeys(str(row["network.community_id"]) for row in rows if row.get("network.community_id"))
+    pairs = dict.fromkeys(_pair(row) for row in rows if not row.get("network.community_id") and _has_both_ends(row))
+    same: list[Node] = [OneOf("network.community_id", tuple(ids)[:_MAX_CONNECTIONS])] if ids else []
+    same += [And((*pair, Not(_ARP))) for pair in list(pairs)[:_MAX_CONNECTIONS]]
+    if not same:
         return []
-    same = OneOf("network.community_id", tuple(ids)[:_MAX_CONNECTIONS])
-    return await _around(store, scope, of, same, window)
+    # Behaviour is a signal at its end only: what it is made of began before the first signal's time.
+    began = [datetime.fromisoformat(str(row["event.start"])) for row in rows if row.get("event.start")]
+    since = min([moment for moment in (window.since, *began) if moment is not None], default=None)
+    return await _around(store, scope, of, Or(tuple(same)), Window(since, window.until))
+
+
+def _has_both_ends(row: Row) -> bool:
+    return bool(row.get("source.ip") and row.get("destination.ip"))
+
+
+def _pair(row: Row) -> tuple[Equals, ...]:
+    fields = ("source.ip", "destination.ip", *(("destination.port",) if row.get("destination.port") else ()))
+    return tuple(Equals(field, row[field]) for field in fields)
 
 
 async def _host(store: Store, scope: Scope, of: Alert, window: Window) -> list[Row]:

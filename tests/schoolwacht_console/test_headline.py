@@ -43,6 +43,11 @@ def test_a_row_without_details_still_says_something(dataset: Dataset) -> None:
             "ok: the agent works",
         ),
         (
+            {"event.dataset": "health", "message": "suricata", "health.packets": 1200, "health.dropped": 0},
+            "report of suricata: 1,200 packets, 0 dropped",
+        ),
+        ({"event.dataset": "file", "file.size": 2200}, "file without a name, 2.2 kB"),
+        (
             {
                 "event.dataset": "summary",
                 "network.protocol": "dns",

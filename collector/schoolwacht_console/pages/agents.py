@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aiohttp import web
 
 from schoolwacht.errors import QueryError
@@ -9,12 +11,22 @@ from schoolwacht_console import ledgers, lookup
 from schoolwacht_console.context import CONSOLE
 from schoolwacht_console.rendering import link, page
 
+#: An agent that was not heard of for so long is marked: it says how it is far more often.
+SILENT = timedelta(minutes=10)
+
 
 async def show(request: web.Request) -> web.Response:
     """The list, latest change first."""
     console = request.app[CONSOLE]
     query = request.query.get("q", "").strip()
-    context: dict[str, object] = {"query": query, "here": "/agents", "now": console.now(), "fault": None, "next": None}
+    context: dict[str, object] = {
+        "query": query,
+        "here": "/agents",
+        "now": console.now(),
+        "silent": console.now() - SILENT,
+        "fault": None,
+        "next": None,
+    }
     try:
         after = request.query.get("after") or None
         found = await lookup.agents(console.store, console.scope, query=query, after=after)

@@ -24,7 +24,7 @@ async def show(request: web.Request) -> web.Response:
     try:
         context |= await _listing(request, console, form)
     except QueryError as error:
-        context |= {"fault": str(error), "alerts": [], "counts": {}, "grave": {}}
+        context |= {"fault": str(error), "alerts": [], "counts": None, "grave": None}
         return page(console.templates, "alerts.html", context, status=400)
     return page(console.templates, "alerts.html", context)
 

@@ -6,12 +6,15 @@ import html
 import json
 import re
 from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
-from schoolwacht.event import Dataset, Event
+from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
 from schoolwacht_collector.query.ast import All
+from schoolwacht_collector.records import Agent
 from schoolwacht_console.pages.alert import techniques
 from tests.schoolwacht_console import sample
 from tests.schoolwacht_console.conftest import Client
@@ -78,6 +81,55 @@ async def test_an_alert_shows_its_facts_signals_and_surroundings(client: Client)
     assert "GET download.gratis-spellen.example/files/spel.exe → 200" in text
     assert "download.gratis-spellen.example A → 203.0.113.66" in text
     assert text.count('<span class="dataset">signal</span>') == 2
+
+
+async def test_behaviour_without_a_connection_shows_the_events_between_its_two_addresses(
+    client: Client, store: Store
+) -> None:
+    at = sample.NOW - timedelta(minutes=2)
+    ends: dict[str, Any] = {
+        "source_ip": "10.22.0.66",
+        "destination_ip": "10.22.0.9",
+        "network_direction": Direction.INTERNAL,
+    }
+    long_before = at - timedelta(minutes=12)
+    found = sample.signal(70, at, "k8", network_community_id=None, event_start=long_before, destination_port=22, **ends)
+    own = sample.event(71, long_before, Dataset.FLOW, network_protocol="own", destination_port=22, **ends)
+    other = sample.event(72, at, Dataset.FLOW, network_protocol="another-port", destination_port=23, **ends)
+    arp = sample.event(73, at, Dataset.ARP, network_protocol="arp", destination_port=22, **ends)
+    await store.create([found, own, other, arp])
+    await store.put(Kind.ALERT, sample.alert(8, first=at, last=at, entity="10.22.0.66"), None)
+    text = await read(client, "/alerts/a0008")
+    connections = text.split('id="connections"')[1].split("</section>")[0]
+    assert re.findall("<dt>event.id</dt><dd>([^<]+)", connections) == ["e000071"]
+
+
+async def test_a_host_that_is_not_named_is_said_to_be_so(client: Client, store: Store) -> None:
+    await store.put(Kind.ALERT, sample.alert(8, entity="school-00aa00"), None)
+    text = await read(client, "/alerts/a0008")
+    assert text.count("een at the school; which host is not told at this level of detail") == 2
+    assert "Other traffic of <code>" not in text
+
+
+async def test_a_query_that_cannot_be_understood_shows_no_counts(client: Client) -> None:
+    text = await read(client, "/?q=rule.id:(", status=400)
+    assert 'class="count"' not in text
+    assert not re.search(r"<b>\d", text)
+
+
+async def test_an_agent_that_is_silent_for_ten_minutes_is_marked(client: Client, store: Store) -> None:
+    assert "Not heard of for 10 minutes" not in await read(client, "/agents")
+    found = await store.get(Kind.AGENT, "school-00aa00")
+    assert found is not None
+    assert isinstance(found.record, Agent)
+    silent = msgspec.structs.replace(found.record, last_seen=sample.NOW - timedelta(minutes=11))
+    await store.put(Kind.AGENT, silent, found.version)
+    assert (await read(client, "/agents")).count("Not heard of for 10 minutes") == 1
+
+
+@pytest.mark.parametrize("path", ["/alerts/a0001", "/search?last=24h"])
+async def test_pseudonyms_are_explained_once(client: Client, path: str) -> None:
+    assert (await read(client, path)).count("are pseudonyms") == 1
 
 
 async def test_an_alert_of_nobody_is_a_404(client: Client) -> None:
