@@ -4,7 +4,8 @@ Totals only grow within one epoch of a spool, so a report that is lost, repeated
 them takes the furthest. They are absolute since the spool was made; ``base`` is where they stood when its present epoch
 began, and what they were for a copy that was put back.
 
-It travels as one value of ``nsm.detail`` (:data:`DETAIL`), JSON. Limits: counts are below 2⁶³; a report is below 2 KiB.
+It travels as one value of ``nsm.detail`` (:data:`DETAIL`), JSON. Limits: counts are at most 2⁴⁸; a report is
+below 2 KiB.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schoolwacht.errors import WireError
-from schoolwacht.event import Count
 
 #: The key in ``nsm.detail`` of the health event that carries it.
 DETAIL = "ledger"
 
-_Pair = tuple[Count, Count]
+#: Far more than a spool ever holds, and so far below what stores hold that sums of forged ones stay within it.
+_Figure = Annotated[int, Meta(ge=0, le=1 << 48)]
+_Pair = tuple[_Figure, _Figure]
 _Epoch = Annotated[str, Meta(pattern="^[0-9a-f]{0,16}$", max_length=16)]
 _Run = Annotated[str, Meta(min_length=1, max_length=40)]
 
@@ -35,12 +37,12 @@ class Totals(Struct, frozen=True, omit_defaults=True):
 
     kept: _Pair = (0, 0)
     waiting: _Pair = (0, 0)
-    sent: Count = 0
-    rejected: Count = 0
-    expired: Count = 0
-    evicted: Count = 0
-    corrupt: Count = 0
-    unfit: Count = 0
+    sent: _Figure = 0
+    rejected: _Figure = 0
+    expired: _Figure = 0
+    evicted: _Figure = 0
+    corrupt: _Figure = 0
+    unfit: _Figure = 0
 
     @property
     def lost(self) -> int:
@@ -63,7 +65,7 @@ class Account(Struct, frozen=True, omit_defaults=True):
     now: Totals
     base: Totals = Totals()
     parent: _Epoch = ""
-    shed: Annotated[dict[_Run, Count], Meta(max_length=4)] = {}
+    shed: Annotated[dict[_Run, _Figure], Meta(max_length=4)] = {}
 
 
 _encoder = msgspec.json.Encoder()

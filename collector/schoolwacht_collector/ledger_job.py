@@ -75,8 +75,16 @@ class Ledgers:
         if begun is not None and begun >= until:
             return 0
         reports = await self._reports(begun, until)
+        failed = 0
         for agent, found in reports.items():
-            await self._keep(agent, found)
+            try:
+                await self._keep(agent, found)
+            except StoreError as error:
+                # Totals are running ones, so the agent's next report tells this one too.
+                failed += 1
+                _logger.warning("the ledger of %s cannot be kept: %s", agent, error)
+                if failed == len(reports):
+                    raise
         progress = Progress(id=_JOB, timestamp=self._clock(), until=until)
         try:
             await self._store.put(Kind.PROGRESS, progress, None if known is None else known.version)

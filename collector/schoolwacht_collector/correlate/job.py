@@ -129,16 +129,32 @@ class Correlator:
         # Kept until they are judged: a store that fails meanwhile must not lose them.
         async for rows in self._new(now):
             for row in rows:
-                self._waiting += self.engine.take(row)
-        judged = [
-            await self._checks.judge(match, self.engine.need(match.rule), connected=self.engine.connected, now=now)
-            for match in self._waiting
-        ]
+                self._waiting += self._taken(row)
+        judged = [one for match in self._waiting if (one := await self._judged(match, now)) is not None]
         self._waiting = []
         signals = self._signals(judged, now) + await self._of_sightings(now) + self._silent
         self._silent = []
         await self._store_all(signals)
         return len(signals)
+
+    def _taken(self, row: Row) -> list[Match]:
+        """What a signal completes. One that breaks a step costs nobody else a detection."""
+        try:
+            return list(self.engine.take(row))
+        except Exception:
+            log.exception("the signal %s cannot be correlated", row.get("event.id"))
+            return []
+
+    async def _judged(self, match: Match, now: datetime) -> Judged | None:
+        try:
+            return await self._checks.judge(
+                match, self.engine.need(match.rule), connected=self.engine.connected, now=now
+            )
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a match of %s cannot be judged", match.rule.id)
+            return None
 
     def _forget(self) -> None:
         """Begin anew from what the store knows: while another led, it went on."""
@@ -162,9 +178,12 @@ class Correlator:
         )  # fmt: skip
         for row in await self._all(search):
             detail = row.get("nsm.detail") or {}
-            if "anchor" in detail:
-                group = msgspec.json.decode(detail["group"], type=tuple[str, ...])
-                self.engine.told(row["rule.id"], group, float(detail["anchor"]), int(detail["step"]))
+            if "anchor" in detail and "group" in detail:
+                try:
+                    group = msgspec.json.decode(detail["group"], type=tuple[str, ...])
+                    self.engine.told(row["rule.id"], group, float(detail["anchor"]), int(detail["step"]))
+                except (msgspec.MsgspecError, ValueError, KeyError) as error:
+                    log.warning("the signal %s cannot be read again: %s", row.get("event.id"), error)
         self._read = now - longest
 
     async def _new(self, now: datetime) -> AsyncIterator[list[Row]]:

@@ -70,10 +70,13 @@ def signal_of(
         severity=signal.signal_severity, priority=None, confidence=rule.confidence,
         prevalence=prevalence, known_for=known_for,
     )  # fmt: skip
+    group = msgspec.json.encode(match.group).decode()
+    # Never cut: the next leader reads it. Without it that one raises the signal once more, under the same id.
+    told = {"group": group} if len(group) <= TEXT_MAX else {}
     signal.nsm_detail = (signal.nsm_detail or {}) | {
         "anchor": f"{match.anchor:.3f}",
         "step": str(match.step),
-        "group": clip(msgspec.json.encode(match.group).decode(), TEXT_MAX),
+        **told,
     }
     return signal
 

@@ -35,6 +35,8 @@ OVERLAP = timedelta(minutes=2)
 #: How far back a first leader begins.
 HISTORY = timedelta(days=1)
 HELD = 20_000
+#: What one sighting covers, with room for late ends.
+STANDS_FOR = timedelta(hours=2)
 _PAGE = 2000
 _JOB = "prevalence"
 #: Since when sightings are counted at all.
@@ -180,7 +182,8 @@ def _seen(row: Row) -> list[tuple[str, str, datetime, datetime, Arrival]]:
         return []
     last = datetime.fromisoformat(row["@timestamp"])
     first = datetime.fromisoformat(row["event.start"]) if "event.start" in row else last
-    first = min(first, last)
+    # A sighting stands for an hour; an agent may not say that a value is older.
+    first = max(min(first, last), last - STANDS_FOR)
     arrival = Arrival(first.timestamp(), row["school.location"], row.get("organization.id", ""), row["observer.name"])
     found = [(kind, value, first, last, arrival)]
     if kind == JA4 and (ciphers := ciphers_of(value)):

@@ -208,9 +208,9 @@ def _check_words(values: Mapping[str, Any], wrong: _Wrong) -> None:
         wrong("name", "is needed: the detection that the rule serves, and a word where it has several (D07-telnet)")
     if not _is_uuid(values.get("id")):
         wrong("id", "is needed: a UUID; python -m uuid makes one")
-    if values.get("level") not in LEVELS:
+    if not isinstance(level := values.get("level"), str) or level not in LEVELS:
         wrong("level", f"is needed: one of {', '.join(LEVELS)}")
-    if values.get("status", "stable") not in STATUSES:
+    if not isinstance(status := values.get("status", "stable"), str) or status not in STATUSES:
         wrong("status", f"is none of {', '.join(sorted(STATUSES))}")
 
 
@@ -259,7 +259,8 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise RuleError(f"is no YAML: {error.problem}", path=str(path), line=line) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    # The rest is what constructors of YAML's own types raise for !!bool maybe and the like.
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise RuleError(f"is no YAML: {error}", path=str(path)) from error
     return values, lines
 

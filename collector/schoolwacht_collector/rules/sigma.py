@@ -143,6 +143,8 @@ def matchers(rules: list[Rule]) -> tuple[list[SigmaMatcher], list[RuleError]]:
                 found.append(matcher(rule))
             except RuleError as error:
                 faults.append(error)
+            except Exception as error:  # noqa: BLE001 - whatever a file makes pySigma do, the others are matched
+                faults.append(rule.error("detection", f"cannot be read: {type(error).__name__}: {error}"))
     return found, faults
 
 
@@ -201,6 +203,9 @@ def _datasets(rule: Rule) -> tuple[Dataset, ...]:
     return (dataset,)
 
 
+_NEVER_ONCE = frozenset({"@timestamp", "event.id", "event.ingested", "event.sequence"})
+
+
 def _once(rule: Rule) -> tuple[str, ...]:
     ours = rule.values.get("schoolwacht", {})
     if not isinstance(ours, Mapping) or ours.keys() - {"once"}:
@@ -209,6 +214,8 @@ def _once(rule: Rule) -> tuple[str, ...]:
     if not isinstance(once, list):
         raise rule.error("schoolwacht.once", "is no list of fields")
     for place, name in enumerate(once):
+        if not isinstance(name, str) or name in _NEVER_ONCE:
+            raise rule.error(f"schoolwacht.once.{place}", f"{name} is another one for each event, or no name at all")
         if name not in FIELDS or FIELDS[name].many or not FIELDS[name].kinds & {RowKind.EVENT}:
             raise rule.error(f"schoolwacht.once.{place}", f"{name} is no field of an event with one value")
     return tuple(once)

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +26,8 @@ from schoolwacht_collector.tuning.judge import Judge
 LONGEST = timedelta(days=366)
 LONGEST_SNOOZE = timedelta(days=31)
 LONGEST_TEST = timedelta(days=92)
+#: Shorter prefixes hold much of the Internet, by version of IP.
+_WIDEST = MappingProxyType({4: 8, 6: 16})
 PREVIEW = timedelta(days=30)
 #: Alerts that a preview looks at, the latest.
 PREVIEW_MOST = 20_000
@@ -62,6 +65,8 @@ def make_tuning(*, by: str, reason: str, until: datetime, now: datetime, criteri
     for name in ("network", "destination"):
         if name in given:
             given[name] = network(given[name], name)
+            if not {"rule", "school", "board"} & given.keys():
+                narrow(given[name], name)
     if not now < until <= now + LONGEST:
         raise TuningError("must lie in the future, at most a year ahead: what nobody renews ends", field="until")
     return Tuning(
@@ -180,12 +185,15 @@ async def register(
     """Register a test. Raises TuningError, StoreError."""
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise TuningError("is empty, longer than 200 characters, or holds a control character", field="name")
-    if not since < until <= since + LONGEST_TEST:
+    if not since < until or until - since > LONGEST_TEST:
         raise TuningError("must lie after its beginning, at most 92 days", field="until")
     if until <= now - timedelta(days=30):
         raise TuningError("was over more than 30 days ago: its alerts are no longer marked", field="until")
     if not sources and not schools:
         raise TuningError("would cover the whole sector: give sources, or schools", field="sources")
+    if not schools:
+        for place, each in enumerate(sources):
+            narrow(each, f"sources[{place}]")
     made = RegisteredTest(
         id=secrets.token_hex(8),
         timestamp=now,
@@ -202,6 +210,15 @@ async def register(
     await audit.note(store, "test.registered", made.id, by=by, reason=made.name, detail=detail, now=now)
     await store.put(Kind.TEST, made, None)
     return made
+
+
+def narrow(text: str, field: str) -> None:
+    """Refuse a network that holds much of the Internet. Raises TuningError."""
+    made = ip_network(network(text, field))
+    if made.prefixlen < _WIDEST[made.version]:
+        raise TuningError(
+            f"{text!r} is wider than /{_WIDEST[made.version]}: name a rule, school or board too", field=field
+        )
 
 
 def network(text: str, field: str) -> str:

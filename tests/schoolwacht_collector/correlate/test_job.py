@@ -63,6 +63,19 @@ async def test_another_leader_goes_on_and_tells_nothing_twice() -> None:
     assert len([row for row in await stored(leader.store, Kind.ALERT) if row["rule.id"] == "X1"]) == 1
 
 
+async def test_a_group_too_long_to_be_kept_stops_no_later_leader() -> None:
+    leader = Leader()
+    down = {"signal.detection": "X6", "nsm.detail": {"endpoint": '"' * 1500}}  # twice as long in JSON
+    await leader.store.create(
+        [document(f"down-{school}", down, at=NOW, school=school, board=school) for school in range(6)]
+    )
+    leader.clock.advance(10)
+    before = await leader.look()
+    assert before
+    leader.lead()
+    assert {row["event.id"] for row in await leader.look()} == {row["event.id"] for row in before}
+
+
 async def test_what_was_completed_while_nobody_led_is_raised() -> None:
     leader = Leader()
     await leader.look()

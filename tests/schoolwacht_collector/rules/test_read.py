@@ -17,6 +17,8 @@ GOOD = (RULES / "sigma" / "d14-smb1.yml").read_text("utf-8")
         ("name: D14", "name: d14", "name", 4),
         ("title_nl: ", "titel: ", "titel", 2),
         ("status: stable", "status: fine", "status", 5),
+        ("level: informational", "level: [high]", "level", None),
+        ("status: stable", "status: {a: 1}", "status", 5),
         ("tags: []", "tags: [attack.t9999]", "tags.0", None),
         ("runbook_nl:", "runbook_nl: []\nreferences:", "runbook_nl", None),
     ],
@@ -47,6 +49,10 @@ def test_all_faults_are_told(tmp_path: Path) -> None:
         ("a: &x [1]\nb: *x", "alias"),
         ("title: !!python/object/apply:os.system [x]", "no YAML"),
         ("title: x", "no rule"),
+        ("title: !!bool maybe", "no YAML"),
+        ("title: !!int ''", "no YAML"),
+        ("title: !!float ''", "no YAML"),
+        ("title: !!timestamp 'a'", "no YAML"),
     ],
 )
 def test_what_is_no_rule_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from schoolwacht.derive import derive
 from schoolwacht.errors import RuleError
 from schoolwacht.event import Dataset, Direction, Event
 from schoolwacht_collector.rules.compile import compiled, required, single
-from schoolwacht_collector.rules.read import Kind, Rule
-from schoolwacht_collector.rules.sigma import matcher
+from schoolwacht_collector.rules.read import Kind, Rule, read
+from schoolwacht_collector.rules.sigma import matcher, matchers
+from tests.schoolwacht_collector.rules.test_shipped import RULES
 
 NOW = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
@@ -116,3 +118,33 @@ def test_no_value_of_a_rule_becomes_code() -> None:
     text = "'); raise SystemExit(); ('"
     assert fits({"s": {"url.path": text}}, url_path=text)
     assert fits({"s": {"url.path|contains": text}}, url_path=f"a{text}")
+
+
+@pytest.mark.parametrize(
+    "detection",
+    [
+        "  smb1: {nsm.smb.dialect: x}\n  condition: 5",
+        "  smb1: {nsm.smb.dialect: x}\n  condition: {a: b}",
+        "  smb1: {5: x}\n  condition: smb1",
+        f"  smb1: {{nsm.smb.dialect: x}}\n  condition: {'not ' * 300}smb1",
+    ],
+)
+def test_a_detection_that_cannot_be_read_is_a_fault_and_the_others_match(tmp_path: Path, detection: str) -> None:
+    good = RULES / "sigma" / "d14-smb1.yml"
+    bad = tmp_path / "bad.yml"
+    text = re.sub(r"(?ms)^detection:\n(  .*?\n)+", lambda _: f"detection:\n{detection}\n", good.read_text("utf-8"))
+    bad.write_text(text, "utf-8")
+    rules, faults = read([bad, RULES / "sigma" / "d15-old-tls.yml"])
+    found, more = matchers(rules)
+    assert [each.name for each in found] == ["D15"]
+    assert [Path(str(each.path)).name for each in [*faults, *more]] == ["bad.yml"]
+
+
+@pytest.mark.parametrize("name", ["'@timestamp'", "event.id", "[a]"])
+def test_what_differs_for_each_event_cannot_be_told_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "once.yml"
+    text = (RULES / "sigma" / "d15-old-tls.yml").read_text("utf-8")
+    path.write_text(text.replace("once:\n    - destination.ip\n    - destination.port\n", f"once: [{name}]\n"), "utf-8")
+    rules, _ = read([path])
+    found, faults = matchers(rules)
+    assert (found, [each.field for each in faults]) == ([], ["schoolwacht.once.0"])

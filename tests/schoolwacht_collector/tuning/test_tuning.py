@@ -84,7 +84,7 @@ def test_a_rule_covers_what_all_of_its_criteria_hold_for(criteria: dict[str, str
 
 
 def test_a_mac_address_lies_in_no_network() -> None:
-    assert not covers(tuning(network="0.0.0.0/0"), replace(alert(), entity="00:11:22:33:44:55"))
+    assert not covers(tuning(network="0.0.0.0/8"), replace(alert(), entity="00:11:22:33:44:55"))
 
 
 @pytest.mark.parametrize(
@@ -338,3 +338,21 @@ async def test_a_test_that_cannot_be_is_refused_with_its_field(given: dict[str, 
     with pytest.raises(TuningError) as caught:
         await register(MemoryStore(), **{**base, "sources": ["203.0.113.0/28"], **given})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "64.0.0.0/7", "2000::/3"])
+def test_a_network_that_holds_much_of_the_internet_needs_a_second_criterion(network: str) -> None:
+    with pytest.raises(TuningError, match="wider than"):
+        tuning(network=network)
+    assert tuning(network=network, rule="D24").network == network
+
+
+async def test_a_test_from_everywhere_or_at_the_end_of_time_is_refused(store: Store) -> None:
+    given: dict[str, Any] = {"name": "pentest", "by": "anna", "now": NOW}
+    with pytest.raises(TuningError, match="wider than"):
+        await register(
+            store, since=NOW, until=NOW + timedelta(days=1), sources=["198.51.100.0/24", "0.0.0.0/0"], **given
+        )
+    last = datetime.max.replace(tzinfo=NOW.tzinfo)
+    made = await register(store, since=last - timedelta(days=30), until=last, sources=["198.51.100.0/24"], **given)
+    assert made.until == last
