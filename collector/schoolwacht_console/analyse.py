@@ -59,7 +59,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--indicators", metavar="FILE", action="append", type=Path, default=[], help="indicators (repeatable)"
     )
     command.add_argument(
-        "--rules", metavar="FILE", nargs="+", action="extend", type=Path, default=[], help="more Suricata signatures"
+        "--rules", metavar="FILE", action="append", type=Path, default=[], help="more Suricata signatures (repeatable)"
     )
     command.add_argument("--json", action="store_true", help="a JSON object a line for each alert")
 

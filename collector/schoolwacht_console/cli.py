@@ -159,7 +159,7 @@ def _add_search(commands: Any) -> None:
         commands,
         "search",
         _search,
-        "search events and signals with a query in Lucene syntax",
+        "search events (with --kind signal or alert those) with a query in Lucene syntax",
         example="search 'tls.client.server_name:*.example' --last 7d --json",
     )
     made.add_argument("query", metavar="QUERY", help="such as 'source.ip:10.1.2.3 AND NOT dns.question.type:A'")

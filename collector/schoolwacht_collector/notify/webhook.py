@@ -144,7 +144,9 @@ def signing_key(text: str, *, target: str) -> bytes:
     """The bytes of a ``whsec_…`` secret. Raises ConfigError, which does not repeat the secret."""
     field = f"notify.{target}.secret"
     if not text.startswith(PREFIX):
-        raise ConfigError(f"must begin with {PREFIX} (make one with: openssl rand -base64 32)", field=field)
+        raise ConfigError(
+            f"must begin with {PREFIX} (make one with: echo {PREFIX}$(openssl rand -base64 32))", field=field
+        )
     try:
         key = base64.b64decode(text[len(PREFIX) :], validate=True)
     except binascii.Error as error:
