@@ -1,7 +1,7 @@
 """The question: since when, and at how many schools and boards, is a value known. One ``get`` of the store.
 
-:func:`ask` is what rules, scores and the look-up of an analyst use; :func:`known_before` what a hunt for a new
-indicator begins with. Numbers of schools are estimates within one in a hundred (:mod:`.sketch`).
+:func:`ask` is what rules, scores and the look-up of an analyst use. Numbers of schools are estimates within one in a
+hundred (:mod:`.sketch`).
 
 Privacy: no client stands behind any of it. Where the caller may see some boards only, numbers below :data:`COHORT` are
 not given (:func:`for_boards`), and no school is named.
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from schoolwacht.domains import split
+from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.port import Kind, Store
 from schoolwacht_collector.prevalence.buckets import Bucket, bucket_of
 from schoolwacht_collector.prevalence.known import Arrival, Value, day_of
@@ -30,8 +31,14 @@ JA4_CIPHERS = "ja4-ciphers"
 #: A number of schools below this is not shown to those who may not see all of them.
 COHORT = 5
 #: The sighting in which a value of an indicator's type is found again.
-OF_INDICATOR: Mapping[str, str] = MappingProxyType(
-    {"domain": DOMAIN, "ip": ADDRESS, "ja3": JA3, "ja4": JA4, "sha1": CERTIFICATE}
+OF_INDICATOR: Mapping[IndicatorType, str] = MappingProxyType(
+    {
+        IndicatorType.DOMAIN: DOMAIN,
+        IndicatorType.ADDRESS: ADDRESS,
+        IndicatorType.JA3: JA3,
+        IndicatorType.JA4: JA4,
+        IndicatorType.CERTIFICATE_SHA1: CERTIFICATE,
+    }
 )
 
 
@@ -73,15 +80,6 @@ async def ask_all(store: Store, value: str) -> list[Answer]:
     """What is known of a value, whatever its kind. Raises StoreError."""
     found = [await ask(store, kind, value) for kind in KINDS]
     return [answer for answer in found if answer is not None]
-
-
-async def known_before(store: Store, indicator_type: str, value: str) -> Answer | None:
-    """Whether the value of a new indicator was seen before it came: where a hunt over stored events should begin.
-
-    ``indicator_type`` is the indicator's. None also for types of which there are no sightings. Raises StoreError.
-    """
-    kind = OF_INDICATOR.get(indicator_type)
-    return None if kind is None else await ask(store, kind, value)
 
 
 def answer_of(value: Value) -> Answer:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schoolwacht.event import Dataset, Event
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.prevalence import buckets, sketch
-from schoolwacht_collector.prevalence.ask import DOMAIN, JA4, JA4_CIPHERS, ask, ask_all, for_boards, known_before
+from schoolwacht_collector.prevalence.ask import DOMAIN, JA4, JA4_CIPHERS, ask, ask_all, for_boards
 from schoolwacht_collector.prevalence.buckets import Bucket
 from schoolwacht_collector.prevalence.count import Counter, ciphers_of
 from schoolwacht_collector.prevalence.known import Arrival, begun
@@ -80,12 +80,6 @@ async def test_the_ciphers_of_a_fingerprint_are_counted_too() -> None:
     store = await _counted(_sighting(1, kind=JA4, value=ja4))
     assert await ask(store, JA4_CIPHERS, "t13d15_8daaf6152771") is not None
     assert ciphers_of("no fingerprint") is None
-
-
-async def test_a_hunt_can_ask_with_an_indicators_type() -> None:
-    store = await _counted(_sighting(1))
-    assert await known_before(store, "domain", "evil.example") is not None
-    assert await known_before(store, "url", "http://evil.example/") is None
 
 
 async def test_a_board_sees_no_school_and_no_number_below_five() -> None:
