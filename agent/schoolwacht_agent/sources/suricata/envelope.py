@@ -202,7 +202,7 @@ def _ends(
 
 
 def _standard_id(eve: Eve, transport: str | None) -> str | None:
-    """The Community ID as the standard has it, where Suricata's (7 and 8) may be another: ``docs/decisions/0014``.
+    """The Community ID as the standard has it, where Suricata's (7 and 8) may be another: ``docs/decisions/0011``.
 
     Of the record's own direction, to which an ICMP type belongs. Suricata's, where the record does not name all of
     which the standard's is made.

@@ -13,7 +13,7 @@ Conventions, which the packet engine keeps too:
   DHCP host name) lower-case without trailing dot; an empty name (the root) is absent.
 * ``network.transport`` tcp, udp, icmp, ipv6-icmp, sctp …; ``network.protocol`` as Suricata names it, HTTP/2 as http,
   unrecognised (``failed``) absent.
-* ``network.community_id`` is the standard's, also where Suricata's is not (``docs/decisions/0014``).
+* ``network.community_id`` is the standard's, also where Suricata's is not (``docs/decisions/0011``).
 * DNS: ``dns.type`` query | answer; ``dns.id`` decimal; types and codes by name (A, HTTPS, NOERROR, NXDOMAIN), unknown
   ones as their number; ``dns.op_code`` QUERY, NOTIFY, …; ``dns.header_flags`` AA TC RD RA, where the record has
   them (version 2 queries have none). Answers: the data of a zone file, names lower-case.
