@@ -22,10 +22,12 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from schoolwacht.errors import Conflict, SchoolwachtError, StoreError
+from schoolwacht_collector import progress
 from schoolwacht_collector.fold import EXAMPLES, QUIET, Evidence, arrival, begin, end_of, fold, score_of
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store, Versioned
+from schoolwacht_collector.index.through import pages
 from schoolwacht_collector.query.ast import All, And, Between, Equals, Matches, Node, OneOf
-from schoolwacht_collector.records import Alert, AlertState, Progress
+from schoolwacht_collector.records import Alert, AlertState
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +142,7 @@ class Folder:
         self._rest = {}
 
     async def _resume(self) -> None:
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        self._window = known.record.until if known is not None and isinstance(known.record, Progress) else None
+        self._window = await progress.reached(self._store, _JOB)
         self._resumed = True
 
     async def _until_next(self, began: float, failures: int) -> None:
@@ -180,22 +181,12 @@ class Folder:
             start = min(start, bound)
         if self._window is not None and start - self._window < STEP:
             return
-        if not await self._save(Progress(id=_JOB, timestamp=now, until=start)):
+        if not await progress.advance(self._store, _JOB, start, now=now):
             return
         self._window = start
         # Numbers of another window say nothing: each key in this one is counted once more.
         self._counted = {}
         self._rest = {key: rest for key, rest in self._rest.items() if rest > now}
-
-    async def _save(self, progress: Progress) -> bool:
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        if known is not None and isinstance(known.record, Progress) and known.record.until >= progress.until:
-            return True  # another leader is further
-        try:
-            await self._store.put(Kind.PROGRESS, progress, known.version if known else None)
-        except Conflict:
-            return False
-        return True
 
     async def _fold_all(self, keys: Sequence[str], now: datetime) -> int:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -279,16 +270,15 @@ class Folder:
         open_ended = set(keys)
         where = OneOf("signal.key", tuple(keys))
         search = Search(Kind.ALERT, where, SECTOR, limit=1000, time_field="alert.since")
-        while True:
-            page = await self._store.search(search)
-            for row in page.rows:
+        async for rows in pages(self._store, search):
+            for row in rows:
                 key = row["signal.key"]
                 ids[key].append(row["id"])
                 if self._window is not None and datetime.fromisoformat(row["alert.since"]) <= self._window:
                     open_ended.discard(key)
-            if page.next is None or not open_ended:
-                return ids
-            search = search._replace(after=page.next)
+            if not open_ended:
+                break
+        return ids
 
     async def _first(self, key: str, since: datetime | None) -> Row | None:
         """The key's first signal that arrived at ``since`` or later."""

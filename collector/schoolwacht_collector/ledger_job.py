@@ -19,13 +19,15 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec.structs import replace
 
 from schoolwacht.account import DETAIL, Account, decode_account
-from schoolwacht.errors import Conflict, StoreError, WireError
+from schoolwacht.errors import StoreError, WireError
 from schoolwacht.event import Dataset
+from schoolwacht_collector import progress
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.ledger import balance, folded, recounted, said
 from schoolwacht_collector.ledger_counts import INTERVAL, change
 from schoolwacht_collector.query.ast import And, Equals, Exists, Node, Not
-from schoolwacht_collector.records import Ledger, Progress
+from schoolwacht_collector.records import Ledger
 
 PERIOD = 60.0
 #: How old a report must be: twice the time after which collectors tell their counts, and a moment.
@@ -69,8 +71,7 @@ class Ledgers:
 
     async def look(self) -> int:
         """Merge the reports that came since the last look; how many agents they were of. Raises StoreError."""
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        begun = known.record.until if known is not None and isinstance(known.record, Progress) else None
+        begun = await progress.reached(self._store, _JOB)
         until = self._clock() - self._settle
         if begun is not None and begun >= until:
             return 0
@@ -85,11 +86,7 @@ class Ledgers:
                 _logger.warning("the ledger of %s cannot be kept: %s", agent, error)
                 if failed == len(reports):
                     raise
-        progress = Progress(id=_JOB, timestamp=self._clock(), until=until)
-        try:
-            await self._store.put(Kind.PROGRESS, progress, None if known is None else known.version)
-        except Conflict:
-            _logger.info("another leader has kept the ledgers meanwhile")
+        await progress.advance(self._store, _JOB, until, now=self._clock())
         return len(reports)
 
     async def _reports(self, since: datetime | None, until: datetime) -> dict[str, list[Row]]:
@@ -97,14 +94,10 @@ class Ledgers:
             Kind.EVENT, _REPORTS, SECTOR, since, until, _PAGE, oldest_first=True, time_field="event.ingested"
         )
         found: dict[str, list[Row]] = {}
-        while True:
-            page = await self._store.search(search)
-            for row in page.rows:
-                if row.get("observer.name") and DETAIL in (row.get("nsm.detail") or {}):
-                    found.setdefault(row["observer.name"], []).append(row)
-            if page.next is None:
-                return found
-            search = search._replace(after=page.next)
+        async for row in rows(self._store, search):
+            if row.get("observer.name") and DETAIL in (row.get("nsm.detail") or {}):
+                found.setdefault(row["observer.name"], []).append(row)
+        return found
 
     async def _keep(self, agent: str, rows: list[Row]) -> None:
         accounts = [read for row in rows if (read := _read(agent, row)) is not None]

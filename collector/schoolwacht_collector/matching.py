@@ -16,6 +16,7 @@ import msgspec
 
 from schoolwacht.match import GRACE, IndicatorSet
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.offer import Offer, offer_of
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import Indicator
@@ -59,9 +60,9 @@ class Matching:
         state = await self._look()
         if state == self._state:
             return
-        rows = await self._rows()
+        found = [row async for row in rows(self._store, Search(Kind.INDICATOR, All(), SECTOR, limit=_PAGE))]
         # In a thread: building takes seconds for a large set, and nothing else uses the new one yet.
-        self.indicators, self.offer = await asyncio.to_thread(_build, rows, self._oldest() + GRACE)
+        self.indicators, self.offer = await asyncio.to_thread(_build, found, self._oldest() + GRACE)
         self._state = state
         _logger.info("%d indicators are matched", self.indicators.size)
 
@@ -84,16 +85,6 @@ class Matching:
         newest = (await self._store.search(search)).rows
         number = sum(tally.number for tally in (await self._store.tally(search, _TYPE)).values())
         return (newest[0]["@timestamp"], newest[0]["id"], number) if newest else ("", "", number)
-
-    async def _rows(self) -> list[Row]:
-        rows: list[Row] = []
-        after: str | None = None
-        while True:
-            page = await self._store.search(Search(Kind.INDICATOR, All(), SECTOR, limit=_PAGE, after=after))
-            rows += page.rows
-            after = page.next
-            if after is None:
-                return rows
 
 
 def _build(rows: list[Row], now: datetime) -> tuple[IndicatorSet, Offer]:

@@ -26,6 +26,7 @@ from schoolwacht_collector.alerts import Folder
 from schoolwacht_collector.app import Collector, make_store
 from schoolwacht_collector.config import Settings
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.indicators import load_indicators
 from schoolwacht_collector.query.ast import All
 from schoolwacht_collector.records import School
@@ -189,14 +190,8 @@ async def unfolded(store: Store) -> int:
     """How many stored signals no alert counts yet."""
     everything = Search(Kind.SIGNAL, All(), SECTOR)
     signals = sum(tally.number for tally in (await store.tally(everything, "event.dataset")).values())
-    counted = 0
-    after: str | None = None
-    while True:
-        page = await store.search(Search(Kind.ALERT, All(), SECTOR, limit=1000, after=after))
-        counted += sum(int(row["alert.count"]) for row in page.rows)
-        after = page.next
-        if after is None:
-            return signals - counted
+    alerts = rows(store, Search(Kind.ALERT, All(), SECTOR, limit=1000))
+    return signals - sum([int(row["alert.count"]) async for row in alerts])
 
 
 def _configure(plan: AgentPlan, intake_url: str, directory: Path) -> Path:

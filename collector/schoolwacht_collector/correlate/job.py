@@ -31,6 +31,7 @@ from schoolwacht_collector.correlate.rule import CorrelationRule
 from schoolwacht_collector.correlate.signal import RULESET, signal_of
 from schoolwacht_collector.correlate.silence import Silence
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.index.through import pages, rows
 from schoolwacht_collector.prevalence.ask import Answer
 from schoolwacht_collector.query.ast import All, Equals, Not
 from schoolwacht_collector.records import Agent, Standpoint
@@ -127,8 +128,8 @@ class Correlator:
         if self._read is None:
             await self._resume(now)
         # Kept until they are judged: a store that fails meanwhile must not lose them.
-        async for rows in self._new(now):
-            for row in rows:
+        async for some in self._new(now):
+            for row in some:
                 self._waiting += self._taken(row)
         judged = [one for match in self._waiting if (one := await self._judged(match, now)) is not None]
         self._waiting = []
@@ -176,7 +177,7 @@ class Correlator:
             Kind.SIGNAL, Equals("rule.ruleset", RULESET), SECTOR,
             since=now - 2 * longest, limit=_PAGE, oldest_first=True, time_field="event.ingested",
         )  # fmt: skip
-        for row in await self._all(search):
+        async for row in rows(self._store, search):
             detail = row.get("nsm.detail") or {}
             if "anchor" in detail and "group" in detail:
                 try:
@@ -195,17 +196,13 @@ class Correlator:
         search = Search(
             Kind.SIGNAL, _OTHERS, SECTOR, since=since, limit=_PAGE, oldest_first=True, time_field="event.ingested"
         )
-        while True:
-            page = await self._store.search(search)
-            yield [row for row in page.rows if row["event.id"] not in self._known]
-            for row in page.rows:
+        async for found in pages(self._store, search):
+            yield [row for row in found if row["event.id"] not in self._known]
+            for row in found:
                 arrived = datetime.fromisoformat(row["event.ingested"])
                 if arrived >= horizon:
                     self._known[row["event.id"]] = arrived
                 self._read = max(self._read, arrived)
-            if page.next is None:
-                break
-            search = search._replace(after=page.next)
         if whole:
             self._whole = now
             self._known = {name: at for name, at in self._known.items() if at >= horizon}
@@ -213,19 +210,10 @@ class Correlator:
             self._expired = now
             self.engine.expire(now)
 
-    async def _all(self, search: Search) -> list[Row]:
-        rows: list[Row] = []
-        while True:
-            page = await self._store.search(search)
-            rows += page.rows
-            if page.next is None:
-                return rows
-            search = search._replace(after=page.next)
-
     async def _read_agents(self, now: datetime) -> None:
         """How many schools are connected, whose weight is not capped, and who is silent."""
-        rows = await self._all(Search(Kind.AGENT, All(), SECTOR, limit=_PAGE))
-        agents = [msgspec.convert(row, Agent) for row in rows]
+        search = Search(Kind.AGENT, All(), SECTOR, limit=_PAGE)
+        agents = [msgspec.convert(row, Agent) async for row in rows(self._store, search)]
         self.engine.connected = len(
             {
                 school.location

@@ -17,16 +17,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from schoolwacht.errors import Conflict, StoreError
+from schoolwacht.errors import StoreError
 from schoolwacht.event import Event
 from schoolwacht.match import IndicatorSet
 from schoolwacht.wire import Verdict
-from schoolwacht_collector import audit
+from schoolwacht_collector import audit, progress
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.index.through import pages
 from schoolwacht_collector.indicators.seen import groups, question
 from schoolwacht_collector.indicators.settings import IndicatorSettings
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import Indicator, Progress
+from schoolwacht_collector.records import Indicator
 from schoolwacht_collector.signals import signals_of
 
 TAG = "retro"
@@ -155,40 +156,29 @@ class Hunter:
             oldest_first=True,
             time_field="indicator.added",
         )
-        while True:
-            page = await self._store.search(search)
-            found = [msgspec.convert(row, Indicator) for row in page.rows]
+        found: list[Indicator] = []
+        fresh: list[Indicator] = []
+        async for rows in pages(self._store, search):
+            found = [msgspec.convert(row, Indicator) for row in rows]
             fresh = [each for each in found if each.id not in self._done]
-            if fresh or page.next is None:
-                return fresh, max((each.added or until for each in found), default=until)
-            search = search._replace(after=page.next)
+            if fresh:
+                break
+        return fresh, max((each.added or until for each in found), default=until)
 
     async def _resume(self) -> None:
         """Where the last leader stood; on the first start, now: what was there before was matched as it came."""
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        if known is not None and isinstance(known.record, Progress):
-            self._until = known.record.until
-        else:
+        self._until = await progress.reached(self._store, _JOB)
+        if self._until is None:
             self._until = self._clock()
-            await self._save(self._until)
+            await progress.advance(self._store, _JOB, self._until, now=self._until)
 
     async def _advance(self, newest: datetime) -> None:
         """Begin later from now on, once all that came before is looked for; remember those in the overlap."""
         start = min(newest, self._clock() - OVERLAP)
         if self._until is None or start > self._until:
             self._until = start
-            await self._save(start)
+            await progress.advance(self._store, _JOB, start, now=self._clock())
             self._done = {name: added for name, added in self._done.items() if added >= start}
-
-    async def _save(self, until: datetime) -> None:
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        if known is not None and isinstance(known.record, Progress) and known.record.until >= until:
-            return
-        try:
-            progress = Progress(id=_JOB, timestamp=self._clock(), until=until)
-            await self._store.put(Kind.PROGRESS, progress, known.version if known else None)
-        except Conflict:
-            _logger.info("another leader noted how far the look back is")
 
     async def _tell(self, total: Hunted) -> None:
         more = (

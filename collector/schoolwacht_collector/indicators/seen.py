@@ -17,6 +17,7 @@ import msgspec
 from schoolwacht.domains import split
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.query.ast import All, And, Contains, Equals, Matches, Node, OneOf, Or, Within
 from schoolwacht_collector.records import Agent, Indicator
 
@@ -111,15 +112,11 @@ async def connected(store: Store, since: datetime) -> int:
     """How many schools have an agent that delivered since then. Raises StoreError."""
     schools: set[str] = set()
     search = Search(Kind.AGENT, All(), SECTOR, limit=1000)
-    while True:
-        page = await store.search(search)
-        for row in page.rows:
-            agent = msgspec.convert(row, Agent)
-            if agent.enabled and agent.last_seen is not None and agent.last_seen >= since:
-                schools.update(school.location for school in agent.schools)
-        if page.next is None:
-            return len(schools)
-        search = search._replace(after=page.next)
+    async for row in rows(store, search):
+        agent = msgspec.convert(row, Agent)
+        if agent.enabled and agent.last_seen is not None and agent.last_seen >= since:
+            schools.update(school.location for school in agent.schools)
+    return len(schools)
 
 
 async def widespread(store: Store, indicators: Iterable[Indicator], *, since: datetime, above: int) -> dict[str, int]:

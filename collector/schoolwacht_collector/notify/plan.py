@@ -16,7 +16,6 @@ One of the sector is told again when it is at more schools (correlation raises t
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -24,12 +23,13 @@ import msgspec
 
 from schoolwacht.errors import Conflict
 from schoolwacht.identity import identify
-from schoolwacht_collector import tlp
-from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store, Versioned
+from schoolwacht_collector import progress, tlp
+from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.notify.body import Reason, body_of, count_in, schools_in
 from schoolwacht_collector.notify.port import Notifier
 from schoolwacht_collector.query.ast import All
-from schoolwacht_collector.records import Alert, AlertState, Delivery, DeliveryState, Progress, Severity
+from schoolwacht_collector.records import Alert, AlertState, Delivery, DeliveryState, Severity
 from schoolwacht_collector.score import at_least
 
 OVERLAP = timedelta(minutes=2)
@@ -151,21 +151,15 @@ class Planner:
 
     async def _changed(self) -> AsyncIterator[Alert]:
         search = Search(Kind.ALERT, All(), SECTOR, since=self._window, limit=_PAGE, oldest_first=True)
-        while True:
-            page = await self._store.search(search)
-            for row in page.rows:
-                yield msgspec.convert(row, Alert)
-            if page.next is None:
-                return
-            search = search._replace(after=page.next)
+        async for row in rows(self._store, search):
+            yield msgspec.convert(row, Alert)
 
     async def _resume(self, now: datetime) -> tuple[datetime | None, dict[str, datetime]]:
         """Where the last leader stood, and from when on each target is told of alerts."""
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        window = _until(known)
+        window = await progress.reached(self._store, _JOB)
         since: dict[str, datetime] = {}
         for notifier in self._notifiers:
-            begun = _until(await self._store.get(Kind.PROGRESS, _target(notifier)))
+            begun = await progress.reached(self._store, _target(notifier))
             since[notifier.name] = now - HISTORY if begun is None else begun
             if begun is None and window is not None:
                 window = min(window, now - HISTORY)  # nobody has told it of what earlier windows held
@@ -177,20 +171,10 @@ class Planner:
             return
         # A target counts as known only now that a whole pass has told it what it should hear.
         for notifier in self._notifiers:
-            await self._advance(_target(notifier), (self._since or {})[notifier.name], now)
-        await self._advance(_JOB, start, now)
+            await progress.advance(self._store, _target(notifier), (self._since or {})[notifier.name], now=now)
+        await progress.advance(self._store, _JOB, start, now=now)
         self._window = start
         self._planned = {}
-
-    async def _advance(self, job: str, until: datetime, now: datetime) -> None:
-        known = await self._store.get(Kind.PROGRESS, job)
-        further = _until(known)
-        if further is not None and further >= until:
-            return
-        with contextlib.suppress(Conflict):  # another leader noted how far it is: as good
-            await self._store.put(
-                Kind.PROGRESS, Progress(id=job, timestamp=now, until=until), known.version if known else None
-            )
 
 
 def suits(alert: Alert, notifier: Notifier, since: datetime) -> bool:
@@ -230,7 +214,3 @@ def power(count: int) -> int:
 
 def _target(notifier: Notifier) -> str:
     return f"target:{notifier.name}"
-
-
-def _until(known: Versioned | None) -> datetime | None:
-    return known.record.until if known is not None and isinstance(known.record, Progress) else None

@@ -15,17 +15,18 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from schoolwacht.errors import Conflict, StoreError
+from schoolwacht.errors import StoreError
 from schoolwacht.event import Dataset
+from schoolwacht_collector import progress
 from schoolwacht_collector.index.port import SECTOR, Kind, Row, Search, Store
+from schoolwacht_collector.index.through import pages
 from schoolwacht_collector.prevalence.ask import JA4, JA4_CIPHERS, KINDS, Answer, answer_of
 from schoolwacht_collector.prevalence.buckets import Bucket, bucket_of
 from schoolwacht_collector.prevalence.known import Arrival, Value, begun
 from schoolwacht_collector.query.ast import Equals, OneOf
-from schoolwacht_collector.records import PrevalenceBucket, Progress
+from schoolwacht_collector.records import PrevalenceBucket
 
 PERIOD = 5.0
 #: Looks between two that read the whole overlap again; the others begin :data:`NEAR` before the newest that was read.
@@ -88,8 +89,7 @@ class Counter:
         """Count what came in since the last look; how many sightings. Raises StoreError."""
         now = self._clock()
         if self._until is None:
-            known = await self._store.get(Kind.PROGRESS, _JOB)
-            resumed = known.record.until if known is not None and isinstance(known.record, Progress) else None
+            resumed = await progress.reached(self._store, _JOB)
             self._until = now - HISTORY if resumed is None else resumed
             self.begun = await self._birth(self._until)
         since = self._until
@@ -100,27 +100,21 @@ class Counter:
             Kind.EVENT, _SIGHTING, SECTOR, since=since, limit=_PAGE, oldest_first=True, time_field="event.ingested"
         )
         number = 0
-        while True:
-            page = await self._store.search(search)
-            await self._count(page.rows, now)
-            number += len(page.rows)
-            if page.rows:
-                self._newest = datetime.fromisoformat(page.rows[-1]["event.ingested"])
-            if page.next is None:
-                break
-            search = search._replace(after=page.next)
+        async for rows in pages(self._store, search):
+            await self._count(rows, now)
+            number += len(rows)
+            if rows:
+                self._newest = datetime.fromisoformat(rows[-1]["event.ingested"])
         await self._advance(now)
         return number
 
     async def _birth(self, first: datetime) -> datetime:
         """Since when sightings are counted; kept in the store the first time."""
-        known = await self._store.get(Kind.PROGRESS, _BEGUN)
+        known = await progress.reached(self._store, _BEGUN)
         if known is None:
-            with suppress(Conflict):  # another leader noted it
-                await self._store.put(Kind.PROGRESS, Progress(id=_BEGUN, timestamp=self._clock(), until=first), None)
+            await progress.advance(self._store, _BEGUN, first, now=self._clock())
             return first
-        assert isinstance(known.record, Progress)
-        return known.record.until
+        return known
 
     async def _count(self, rows: Sequence[Row], now: datetime) -> None:
         seen = [one for row in rows for one in _seen(row)]
@@ -164,15 +158,8 @@ class Counter:
         until = now - OVERLAP
         if self._until is not None and until <= self._until:
             return
-        known = await self._store.get(Kind.PROGRESS, _JOB)
-        if known is None or not isinstance(known.record, Progress) or known.record.until < until:
-            try:
-                await self._store.put(
-                    Kind.PROGRESS, Progress(id=_JOB, timestamp=now, until=until), known.version if known else None
-                )
-            except Conflict:
-                return  # another leader noted how far it is
-        self._until = until
+        if await progress.advance(self._store, _JOB, until, now=now):
+            self._until = until
 
 
 def _seen(row: Row) -> list[tuple[str, str, datetime, datetime, Arrival]]:

@@ -20,6 +20,7 @@ from schoolwacht.event import Dataset
 from schoolwacht_collector.alerts import AlertClosed, change_state
 from schoolwacht_collector.fold import QUIET
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.query.ast import And, Between, Equals, Node, OneOf
 from schoolwacht_collector.records import Agent, Alert, AlertState
 from schoolwacht_collector.score import at_least
@@ -181,10 +182,5 @@ class Care:
 
     async def _open(self, where: Node) -> AsyncIterator[Alert]:
         search = Search(Kind.ALERT, where, SECTOR, limit=_PAGE, oldest_first=True, time_field="alert.opened")
-        while True:
-            page = await self._store.search(search)
-            for row in page.rows:
-                yield msgspec.convert(row, Alert)
-            if page.next is None:
-                return
-            search = search._replace(after=page.next)
+        async for row in rows(self._store, search):
+            yield msgspec.convert(row, Alert)

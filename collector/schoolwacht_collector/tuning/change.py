@@ -19,6 +19,7 @@ from schoolwacht.errors import Conflict, SchoolwachtError
 from schoolwacht_collector import audit
 from schoolwacht_collector.alerts import TRIES, AlertClosed, NoSuchAlert
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import pages
 from schoolwacht_collector.query.ast import All, And, Equals, Node
 from schoolwacht_collector.records import Alert, AlertState, RegisteredTest, Tuning
 from schoolwacht_collector.tuning.judge import Judge
@@ -136,14 +137,13 @@ async def preview(store: Store, tuning: Tuning, *, now: datetime) -> Preview:
     hidden: list[Alert] = []
     seen = 0
     search = search._replace(where=where, limit=_PAGE)
-    while True:
-        page = await store.search(search)
-        alerts = [msgspec.convert(row, Alert) for row in page.rows]
+    async for rows in pages(store, search):
+        alerts = [msgspec.convert(row, Alert) for row in rows]
         hidden += [each for each in alerts if await judge.hides(tuning, each)]
         seen += len(alerts)
-        if page.next is None or seen >= PREVIEW_MOST:
-            return Preview(total, len(hidden), hidden[:10])
-        search = search._replace(after=page.next)
+        if seen >= PREVIEW_MOST:
+            break
+    return Preview(total, len(hidden), hidden[:10])
 
 
 async def snooze(store: Store, name: str, *, until: datetime | None, by: str, reason: str, now: datetime) -> Alert:

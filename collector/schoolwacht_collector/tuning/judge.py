@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.query.ast import All, And, Equals, Node
 from schoolwacht_collector.records import Alert, RegisteredTest, Tuning
 from schoolwacht_collector.tuning.rule import covers, destinations, in_force, may_be_of, of_test
@@ -49,8 +50,8 @@ class Judge:
     async def refresh(self) -> None:
         """Read rules and tests again. Raises StoreError."""
         now = self._clock()
-        tunings = [msgspec.convert(row, Tuning) for row in await self._rows(Kind.TUNING)]
-        tests = [msgspec.convert(row, RegisteredTest) for row in await self._rows(Kind.TEST)]
+        tunings = [msgspec.convert(row, Tuning) async for row in rows(self._store, _every(Kind.TUNING))]
+        tests = [msgspec.convert(row, RegisteredTest) async for row in rows(self._store, _every(Kind.TEST))]
         self._tunings = tuple(sorted((each for each in tunings if in_force(each, now)), key=lambda each: each.created))
         self._tests = tuple(each for each in tests if each.until > now - _TESTS_KEPT)
         self._read_at = time.monotonic()
@@ -94,12 +95,6 @@ class Judge:
         whole = await self._store.tally(search, "signal.key")
         return found[alert.key].number == whole[alert.key].number
 
-    async def _rows(self, kind: Kind) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = []
-        search = Search(kind, All(), SECTOR, limit=_PAGE)
-        while True:
-            page = await self._store.search(search)
-            rows += page.rows
-            if page.next is None:
-                return rows
-            search = search._replace(after=page.next)
+
+def _every(kind: Kind) -> Search:
+    return Search(kind, All(), SECTOR, limit=_PAGE)

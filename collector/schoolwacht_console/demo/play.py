@@ -17,6 +17,7 @@ from msgspec import structs
 from schoolwacht_collector.app import Collector, running
 from schoolwacht_collector.config import Settings, local
 from schoolwacht_collector.index.port import SECTOR, Kind, Search, Store
+from schoolwacht_collector.index.through import rows
 from schoolwacht_collector.notify.webhook import Webhook, WebhookSettings
 from schoolwacht_collector.query.ast import All, Equals, Node, Not
 from schoolwacht_collector.records import DeliveryState, School, Severity
@@ -235,11 +236,5 @@ async def _by_agent(store: Store, kind: Kind, where: Node) -> dict[str, int]:
 
 
 async def _alert_ids(store: Store) -> frozenset[str]:
-    found: set[str] = set()
-    after: str | None = None
-    while True:
-        page = await store.search(Search(Kind.ALERT, All(), SECTOR, limit=1000, after=after))
-        found.update(str(row["id"]) for row in page.rows)
-        after = page.next
-        if after is None:
-            return frozenset(found)
+    alerts = rows(store, Search(Kind.ALERT, All(), SECTOR, limit=1000))
+    return frozenset([str(row["id"]) async for row in alerts])
