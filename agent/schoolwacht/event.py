@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -339,6 +340,12 @@ class Event(Struct, omit_defaults=True, gc=False):
     health_invalid: Count | None = field(default=None, name="health.invalid")
     health_memory_bytes: Count | None = field(default=None, name="health.memory_bytes")
     health_uptime_seconds: Count | None = field(default=None, name="health.uptime_seconds")
+
+
+#: The attribute of each field, by its name in ECS.
+ATTRIBUTES: MappingProxyType[str, str] = MappingProxyType(
+    dict(zip(Event.__struct_encode_fields__, Event.__struct_fields__, strict=True))
+)
 
 
 def clip(text: str, limit: int = KEYWORD_MAX) -> str:

@@ -49,8 +49,6 @@ from schoolwacht_agent.uplink import Uplink
 log = logging.getLogger(__name__)
 
 CAPTURE, FORWARDER = "capture", "forwarder"
-#: ``event.module`` of the own reader.
-PACKETS = "packets"
 
 
 def spool_of(settings: Settings) -> Path:
@@ -169,7 +167,7 @@ def capture(settings: Settings, *, parent: int | None = None) -> None:
 ONCE: MappingProxyType[EngineName, Callable[[list[Event]], int]] = MappingProxyType(
     {
         EngineName.PACKETS: len,
-        EngineName.BOTH: lambda events: sum(event.event_module == PACKETS for event in events),
+        EngineName.BOTH: lambda events: sum(event.event_module == EngineName.PACKETS for event in events),
         EngineName.SURICATA: lambda _: 0,
     }
 )

@@ -156,10 +156,10 @@ async def running(
         hunter = Hunter(store, settings.indicators, on_signals=folder.nudge)
         care = Care(store, judge, settings.triage, on_change=outbox.nudge)
         leaders = _Leaders(
-            folder,
-            outbox,
-            expiry,
             {
+                "alerts": folder.run,
+                "outbox": outbox.run,
+                "expiry": expiry.run,
                 "ledgers": Ledgers(store).run,
                 "hunt": hunter.run,
                 "care": care.run,
@@ -254,22 +254,14 @@ def _watch(
 class _Leaders:
     """The jobs of the leader."""
 
-    def __init__(
-        self, folder: Folder, outbox: Outbox, expiry: Expiry, further: Mapping[str, Callable[[], Awaitable[None]]]
-    ) -> None:
+    def __init__(self, runs: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
         self.jobs = Jobs()
-        self._further = further
-        self._expiry = expiry
-        self._folder = folder
-        self._outbox = outbox
+        self._runs = runs
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """They run while the block does."""
-        self.jobs.start("alerts", self._folder.run)
-        self.jobs.start("outbox", self._outbox.run)
-        self.jobs.start("expiry", self._expiry.run)
-        for name, run in self._further.items():
+        for name, run in self._runs.items():
             self.jobs.start(name, run)
         try:
             yield

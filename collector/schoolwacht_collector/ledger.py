@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from schoolwacht.account import Account, Totals
@@ -47,10 +48,12 @@ class Balance(NamedTuple):
         return self.unexplained + self.vanished + self.uncounted
 
 
-class Day(NamedTuple):
-    """The figures of a day (UTC); ``day`` is :data:`BEFORE` for all days that are no longer kept one by one.
+class LedgerDay(Struct, frozen=True):
+    """An agent's figures of a day (UTC); ``0000-00-00`` sums all days before those.
 
-    ``stored`` are items that were new in the store, ``again`` those acknowledged because they were there already.
+    By the agent: ``seen`` events to be kept, of which it ``kept``, ``shed`` or found ``unfit``; of the kept ones
+    ``sent``, ``rejected``, ``expired``, ``evicted`` or ``corrupt``. By the collectors: ``stored`` were new, ``again``
+    were there already, ``refused`` became dead letters.
     """
 
     day: str
@@ -118,7 +121,7 @@ def balance(ledger: Ledger) -> Balance:
     return Balance(unexplained, sum(_vanished(one, ledger) for one in ledger.said), max(0, sent - taken))
 
 
-def days_of(ledger: Ledger) -> list[Day]:
+def days_of(ledger: Ledger) -> list[LedgerDay]:
     """The figures of each day, the latest first."""
     names = {day for one in ledger.said for day in one.days}
     names |= {day for run in ledger.shed for day in run.days} | {one.day for one in ledger.counted}
@@ -136,8 +139,8 @@ def days_of(ledger: Ledger) -> list[Day]:
         stored, delivered, refused = _sums(day)
         extra = max(0, day.found - stored)
         found.append(
-            Day(name, kept + unfit + lost_early, kept, sent, stored + extra, delivered - stored, rejected, refused,
-                lost_early, expired, evicted, corrupt, unfit)
+            LedgerDay(name, kept + unfit + lost_early, kept, sent, stored + extra, delivered - stored, rejected,
+                      refused, lost_early, expired, evicted, corrupt, unfit)
         )  # fmt: skip
     return found
 

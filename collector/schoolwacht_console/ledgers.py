@@ -12,7 +12,7 @@ from schoolwacht_collector.ledger import balance, days_of, waiting
 from schoolwacht_collector.ledger_counts import change
 from schoolwacht_collector.query.ast import OneOf
 from schoolwacht_collector.records import Agent, Ledger
-from schoolwacht_console.shapes import AgentView, LedgerDay, LedgerView
+from schoolwacht_console.shapes import AgentView, LedgerView
 
 
 async def unbalanced(store: Store, scope: Scope, agents: Iterable[str]) -> dict[str, Ledger]:
@@ -53,7 +53,7 @@ async def show(store: Store, scope: Scope, agent: str) -> LedgerView | None:
         accepted_by=ledger.accepted_by,
         reason=ledger.reason,
         waiting=waiting(ledger),
-        days=[LedgerDay(**day._asdict()) for day in days_of(ledger)],
+        days=days_of(ledger),
     )
 
 

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 
 from schoolwacht.indicators import IndicatorType
 from schoolwacht_collector.indicators.seen import AtSchool, Sightings
+from schoolwacht_collector.ledger import LedgerDay
 from schoolwacht_collector.prevalence.ask import Answer
 from schoolwacht_collector.records import Alert, AlertState, Indicator, RegisteredTest, School, Tuning
 
@@ -63,29 +64,6 @@ class AgentView(Struct, frozen=True, omit_defaults=True, kw_only=True):
     #: Events that are not accounted for, and since when; absent if its ledger balances.
     difference: int = field(default=0, name="ledger.difference")
     since: datetime | None = field(default=None, name="ledger.since")
-
-
-class LedgerDay(Struct, frozen=True):
-    """An agent's figures of a day (UTC); ``0000-00-00`` sums all days before those.
-
-    By the agent: ``seen`` events to be kept, of which it ``kept``, ``shed`` or found ``unfit``; of the kept ones
-    ``sent``, ``rejected``, ``expired``, ``evicted`` or ``corrupt``. By the collectors: ``stored`` were new, ``again``
-    were there already, ``refused`` became dead letters.
-    """
-
-    day: str
-    seen: int
-    kept: int
-    sent: int
-    stored: int
-    again: int
-    rejected: int
-    refused: int
-    shed: int
-    expired: int
-    evicted: int
-    corrupt: int
-    unfit: int
 
 
 class LedgerView(Struct, frozen=True):

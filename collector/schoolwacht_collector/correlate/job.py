@@ -153,7 +153,7 @@ class Correlator:
             )
         except StoreError:
             raise
-        except Exception:
+        except Exception:  # as above: one that breaks a check ends alone
             log.exception("a match of %s cannot be judged", match.rule.id)
             return None
 

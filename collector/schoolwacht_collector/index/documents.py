@@ -7,7 +7,6 @@ no text are. Times are UTC, ending in Z. A document that one store could not tak
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -77,18 +76,12 @@ def encode_record(record: msgspec.Struct) -> bytes:
     try:
         changes = {
             name: _utc(value, encoded)
-            for name, encoded in _names(type(record))
+            for name, encoded in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
             if isinstance(value := getattr(record, name), datetime) and value.tzinfo is not UTC
         }
         return encode(msgspec.structs.replace(record, **changes) if changes else record)
     except Unfit as error:
         raise StoreError(f"{type(record).__name__} cannot be stored: {error}") from error
-
-
-@lru_cache(maxsize=64)
-def _names(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
-    """The fields of a kind of record, as in Python and as on disk; msgspec works them out anew each time."""
-    return tuple((item.name, item.encode_name) for item in msgspec.structs.fields(kind))
 
 
 def without_zero(text: str) -> str:

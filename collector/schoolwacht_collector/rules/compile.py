@@ -14,12 +14,11 @@ is absent fits nothing but ``null`` and ``exists: false``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
-import msgspec
 import re2
 from sigma.types import (
     CompareOperators,
@@ -35,7 +34,7 @@ from sigma.types import (
     SpecialChars,
 )
 
-from schoolwacht.event import Dataset, Event
+from schoolwacht.event import ATTRIBUTES, Dataset, Event
 from schoolwacht_collector.query.fields import FIELDS, Type
 from schoolwacht_collector.rules.derived import DERIVED
 from schoolwacht_collector.rules.sigma import And, Fixed, Not, Or, SigmaMatcher, Test, Tree, regex
@@ -44,7 +43,6 @@ Function: TypeAlias = Callable[[Event], list[SigmaMatcher]]
 Single: TypeAlias = Callable[[Event], bool]
 _Group: TypeAlias = Callable[[Event, list[SigmaMatcher]], None]
 
-_ATTRIBUTES: Mapping[str, str] = {item.encode_name: item.name for item in msgspec.structs.fields(Event)}
 _OPERATORS = {
     CompareOperators.LT: "<", CompareOperators.LTE: "<=", CompareOperators.GT: ">", CompareOperators.GTE: ">=",
 }  # fmt: skip
@@ -152,8 +150,8 @@ class _Source:
         for name, local in self._raw.items():
             if name in DERIVED:
                 lines.append(f"{local} = {self.bind(DERIVED[name])}(event)")
-            elif name in _ATTRIBUTES:
-                lines.append(f"{local} = event.{_ATTRIBUTES[name]}")
+            elif name in ATTRIBUTES:
+                lines.append(f"{local} = event.{ATTRIBUTES[name]}")
             else:
                 key = self.bind(name.removeprefix("nsm.detail."))
                 lines.append(f"{local} = None if event.nsm_detail is None else event.nsm_detail.get({key})")

@@ -41,7 +41,7 @@ from sigma.types import (
 )
 
 from schoolwacht.errors import RuleError
-from schoolwacht.event import Dataset, Event
+from schoolwacht.event import ATTRIBUTES, Dataset, Event
 from schoolwacht_collector.index.port import Kind as RowKind
 from schoolwacht_collector.query.fields import FIELDS, Type, suggestions
 from schoolwacht_collector.rules.derived import DERIVED
@@ -325,9 +325,8 @@ def regex(value: SigmaRegularExpression) -> Any:
 def event_of(rule: Rule, dataset: Dataset, values: Mapping[str, Any], place: str) -> Event:
     """The event of an example: dotted fields; time and dataset are added where they are not given. Raises RuleError."""
     given = {"@timestamp": datetime(2026, 11, 2, 9, 0, tzinfo=UTC), "event.dataset": dataset.value, **values}
-    known = {item.encode_name for item in msgspec.structs.fields(Event)}
     for name in given:
-        if name not in known:
+        if name not in ATTRIBUTES:
             raise rule.error(f"{place}.{name}", "is no field of events; docs/events.md lists them")
     try:
         return msgspec.convert(given, Event)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from schoolwacht.derive import derive
-from schoolwacht.event import KEYWORD_MAX, TEXT_MAX, Dataset, Event, clip
+from schoolwacht.event import ATTRIBUTES, KEYWORD_MAX, TEXT_MAX, Dataset, Event, clip
 from schoolwacht.identity import identify
 from schoolwacht_collector.rules.sigma import SigmaMatcher
 from schoolwacht_collector.rules.told import Once
@@ -58,7 +58,7 @@ def _id(event: Event, event_id: str, matcher: SigmaMatcher) -> str:
     if not matcher.once:
         return f"{event_id[:_TIME]}-{identify(RULESET, matcher.name, event_id)}"
     day = event.timestamp.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    values = (str(getattr(event, name.replace(".", "_"))) for name in matcher.once)
+    values = (str(getattr(event, ATTRIBUTES[name])) for name in matcher.once)
     known = identify(RULESET, matcher.name, event.organization_id, event.school_location, day.isoformat(), *values)
     since = max(0, (day - _EPOCH) // timedelta(milliseconds=1))
     return f"{since:0{_TIME}x}-{known}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from schoolwacht.derive import COPIES
 from schoolwacht.event import Event
 from schoolwacht_collector.index import documents
 from schoolwacht_collector.query import addresses
@@ -31,14 +32,7 @@ TEXTS = (
     "url.domain",
     "signal.entity",
     "threat.indicator.name",
-    "file.hash.md5",
-    "file.hash.sha1",
-    "file.hash.sha256",
-    "tls.server.hash.sha1",
-    "tls.server.hash.sha256",
-    "tls.client.ja3",
-    "tls.server.ja3s",
-    "nsm.tls.ja4",
+    *COPIES["related.hash"],
 )
 _INDEXED = frozenset((*ADDRESSES, *TEXTS))
 
