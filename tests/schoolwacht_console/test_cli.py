@@ -18,6 +18,7 @@ from schoolwacht.event import Dataset
 from schoolwacht_collector.app import Collector, running
 from schoolwacht_collector.config import local
 from schoolwacht_console import cli
+from schoolwacht_console.commands.frame import URL_VARIABLE
 from tests.schoolwacht_console import sample
 
 
@@ -41,7 +42,7 @@ async def collector(tmp_path: Path) -> AsyncIterator[Collector]:
 @pytest.fixture
 def say(collector: Collector, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the command in a thread, beside the collector."""
-    monkeypatch.setenv(cli.URL_VARIABLE, str(collector.console_url))
+    monkeypatch.setenv(URL_VARIABLE, str(collector.console_url))
 
     async def run(*argv: str) -> Said:
         code = await asyncio.to_thread(cli.main, argv)
