@@ -262,5 +262,8 @@ def _cannot(settings: Settings, name: str, error: SchoolwachtError, *, patient: 
         if _spooled(settings, finding):
             unable.told(state, name, found)
     if patient:
+        # The part's own handlers would take a SIGTERM, and systemd wait for the end of this.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         log.info("the %s ends in %.0f s, to be started again", name, found.wait)
         time.sleep(found.wait)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,25 @@ def test_a_capture_that_cannot_work_says_so_in_log_status_and_a_health_event(con
 
 def test_under_systemd_it_waits_before_it_ends(configuration: Path) -> None:
     assert "ends in 1 s" in attempt(configuration, INVOCATION_ID="0" * 32).stderr
+
+
+def test_a_part_that_waits_to_be_started_again_can_be_stopped(configuration: Path) -> None:
+    for at in range(6):  # the next wait is long
+        unable.note(configuration.parent / "state", "capture", FAULT, now=time.time() - 6 + at)
+    arguments = ["run", "--only", "capture", "--config", str(configuration)]
+    program = (
+        "import signal; from schoolwacht_agent.cli import main\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)  # as a part does that worked for a while\n"
+        f"main({arguments!r})"
+    )
+    environment = os.environ | {"SCHOOLWACHT_AGENT_KEY": "gw.secret", "INVOCATION_ID": "0" * 32}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("to be started again" in line for line in process.stderr)
+        process.terminate()
+        assert process.wait(20) == -signal.SIGTERM
 
 
 def test_waits_double_up_to_a_minute(tmp_path: Path) -> None:
