@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from schoolwacht.derive import derive
 from schoolwacht.event import Dataset, Event
 from schoolwacht_collector.alerts import Folder
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Store
-from schoolwacht_collector.index.settings import SqliteSettings
-from schoolwacht_collector.index.sqlite import SqliteStore
 from schoolwacht_collector.indicators.gate import Gate
 from schoolwacht_collector.indicators.hunt import Hunter
 from schoolwacht_collector.indicators.seen import at_schools, sightings_of
@@ -25,19 +19,6 @@ SETTINGS = IndicatorSettings(warning_lists=False)
 DIGEST = "ab" * 32
 JA3 = "e7d705a3286e19ea42f587b344ee6865"
 JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore()
-    if request.param == "sqlite":
-        made = SqliteStore(SqliteSettings(directory=str(tmp_path)))
-        await made.init()
-    await made.open()
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 def event(

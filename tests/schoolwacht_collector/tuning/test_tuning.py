@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,6 @@ from schoolwacht.event import Dataset, Event
 from schoolwacht_collector.alerts import AlertClosed, Folder
 from schoolwacht_collector.index.memory import MemoryStore
 from schoolwacht_collector.index.port import Kind, Store
-from schoolwacht_collector.index.settings import SqliteSettings
-from schoolwacht_collector.index.sqlite import SqliteStore
 from schoolwacht_collector.records import Agent, Alert, AlertState, School, Tuning
 from schoolwacht_collector.tuning import change
 from schoolwacht_collector.tuning.care import Care
@@ -25,19 +21,6 @@ from schoolwacht_collector.tuning.report import report
 from schoolwacht_collector.tuning.rule import covers
 from schoolwacht_collector.tuning.settings import TriageSettings
 from tests.schoolwacht_collector.made import NOW, Clock, alert, signal, stored
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    made: Store = MemoryStore()
-    if request.param == "sqlite":
-        made = SqliteStore(SqliteSettings(directory=str(tmp_path)))
-        await made.init()
-    await made.open()
-    try:
-        yield made
-    finally:
-        await made.close()
 
 
 def tuning(until: datetime = NOW + timedelta(days=30), /, **criteria: str) -> Tuning:
