@@ -78,7 +78,7 @@ class SuricataSource:
         made._feeds = [
             Live(
                 interface,
-                directory,
+                directory.absolute(),  # Suricata works in that directory itself
                 mark,
                 settings=settings,
                 version=version,

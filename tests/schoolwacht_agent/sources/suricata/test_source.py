@@ -323,8 +323,11 @@ def has_started(directory: Path) -> bool:
     return log.exists() and b"Engine started" in log.read_bytes()
 
 
-def test_a_live_interface_gives_events_and_at_the_end_its_flows(inside: SuricataTable, tmp_path: Path) -> None:
-    state = tmp_path / "state"
+def test_a_live_interface_gives_events_and_at_the_end_its_flows(
+    inside: SuricataTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = Path("state")  # as a sample of the docs has it
     source = SuricataSource.live("swl0", state, settings=inside)
     found: list[Event] = []
     sent = False
