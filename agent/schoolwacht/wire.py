@@ -28,6 +28,8 @@ BATCH_TYPE = "application/vnd.schoolwacht.batch.v1"
 REPLY_TYPE = "application/vnd.schoolwacht.reply.v1"
 #: Events that are decoded at a time.
 SLICE = 50
+#: zstd level of a batch; 3 saves 3 % of the bytes for 2 % of the whole way from EVE.
+LEVEL = 1
 
 
 class Limits(NamedTuple):
@@ -136,14 +138,14 @@ def decode_event(raw: bytes | memoryview) -> Event:
         raise WireError(f"no event: {error}") from error
 
 
-def encode_batch(epoch: str, sequences: Sequence[int], events: Sequence[bytes], *, level: int = 1) -> bytes:
+def encode_batch(epoch: str, sequences: Sequence[int], events: Sequence[bytes], *, level: int = LEVEL) -> bytes:
     """A batch of encoded events as one zstd frame.
 
     Args:
         epoch: 16 hexadecimal digits.
         sequences: one number an event.
         events: results of :func:`encode_event`; at most ``LIMITS.items``.
-        level: zstd level; 3 saves 3 % of the bytes for 2 % of the whole way from EVE.
+        level: zstd level.
     """
     # The events stand last and are encoded already: an empty batch less its empty list, and the list as it is.
     head = _event_encoder.encode(RawBatch(VERSION, epoch, list(sequences), []))[:-1]

@@ -35,6 +35,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from schoolwacht.wire import LEVEL
 from schoolwacht_agent.behave import BehaveSettings
 from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
 from schoolwacht_agent.cycles import look_seldom
@@ -211,7 +212,7 @@ def to_wire(capture: Path) -> None:
         best = float("inf")
         for _ in range(5):
             began = time.process_time()
-            made = list(work(batches, 3))
+            made = list(work(batches, LEVEL))
             best = min(best, time.process_time() - began)
         sizes[name] = best
         print(f"{name:16}{events / best:12,.0f} events/s{sum(map(len, made)) / events:8.1f} bytes an event")

@@ -23,7 +23,7 @@ import msgspec
 import zstandard
 
 from schoolwacht.event import Event
-from schoolwacht.wire import encode_batch, encode_event
+from schoolwacht.wire import LEVEL, encode_batch, encode_event
 from schoolwacht_agent.config import DEFAULT_HOME, SuricataTable
 from schoolwacht_agent.cycles import look_seldom
 from schoolwacht_agent.sources.port import Counters
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("file", type=Path, help="an EVE file (.json) or a capture")
     parser.add_argument("--batch", type=int, default=1000)
-    parser.add_argument("--level", type=int, default=1)
+    parser.add_argument("--level", type=int, default=LEVEL)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--fields", action="store_true", help="also the cost of each field on the wire")
     options = parser.parse_args()
